@@ -1,0 +1,1 @@
+"""What every other part stands on: tables, errors, time, files, configuration, progress, parallel work."""
