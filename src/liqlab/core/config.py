@@ -28,9 +28,7 @@ def check_bounds(config: Any) -> None:
             continue
         value, low, high = getattr(config, field.name), field.metadata["low"], field.metadata["high"]
         if value is not None and not low <= value <= high:
-            raise ConfigError(
-                f"{type(config).__name__}.{field.name} must lie in [{low:g}, {high:g}], got {value!r}"
-            )
+            raise ConfigError(f"{type(config).__name__}.{field.name} must lie in [{low:g}, {high:g}], got {value!r}")
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -58,10 +56,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in {place}; allowed: {', '.join(sorted(known))}")
     return cls(
-        **{
-            key: _convert(hints[key], value, f"{where}.{key}" if where else key)
-            for key, value in values.items()
-        }
+        **{key: _convert(hints[key], value, f"{where}.{key}" if where else key) for key, value in values.items()}
     )
 
 

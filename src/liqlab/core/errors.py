@@ -51,9 +51,7 @@ class LakeBusyError(EnvironmentFailure):
     def __init__(self, lake: Path, holder: str) -> None:
         self.lake = lake
         self.holder = holder
-        super().__init__(
-            f"the lake {lake} is in use by {holder}; wait until it has finished, or use another --lake"
-        )
+        super().__init__(f"the lake {lake} is in use by {holder}; wait until it has finished, or use another --lake")
 
 
 class LakeDamagedError(EnvironmentFailure):

@@ -139,9 +139,7 @@ COVERAGE = Table(
     "an interval in which the recorder is known to have listened",
     (
         Column("symbol", SYMBOL, "", "instrument; `ALL` for the recorder as a whole"),
-        Column(
-            "stream", pl.String(), "", "`liquidation`, `ticker`, `long_short_ratio`; `any` for the recorder"
-        ),
+        Column("stream", pl.String(), "", "`liquidation`, `ticker`, `long_short_ratio`; `any` for the recorder"),
         Column("exchange", pl.String(), "", "exchange whose recorder this is"),
         Column("start", TIME, "ms UTC", "first delivery"),
         Column("end", TIME, "ms UTC", "last delivery plus the tolerance"),
@@ -174,16 +172,12 @@ _BAR_COLUMNS = (
     _SYMBOL,
     Column("time", TIME, "ms UTC", "right edge t: the bar holds the rows known in [t - width, t)"),
     *_FLOW,
-    Column(
-        "liq_imbalance", FLOAT, "fraction", "(sell volume - buy volume) / total volume; null in an empty bar"
-    ),
+    Column("liq_imbalance", FLOAT, "fraction", "(sell volume - buy volume) / total volume; null in an empty bar"),
     Column("covered", pl.Boolean(), "", "the recorder had delivered within the tolerance before t"),
 )
 
 BAR_WIDTHS_MS = {"1s": 1_000, "5s": 5_000, "1m": 60_000, "1h": 3_600_000}
-BARS = {
-    width: Table(f"bars_{width}", f"one {width} bar of one symbol", _BAR_COLUMNS) for width in BAR_WIDTHS_MS
-}
+BARS = {width: Table(f"bars_{width}", f"one {width} bar of one symbol", _BAR_COLUMNS) for width in BAR_WIDTHS_MS}
 
 _TICKER_NOT_JOINED = {"symbol", "exchange", "event_time", "known_time", "source_file", "source_line"}
 DATASET = Table(
@@ -192,17 +186,9 @@ DATASET = Table(
     (
         *_BAR_COLUMNS,
         *(column for column in TICKER.columns if column.name not in _TICKER_NOT_JOINED),
-        Column(
-            "ticker_age_s", FLOAT, "s", "age of the ticker row at t; null when there is none or it is stale"
-        ),
-        *(
-            column
-            for column in LONG_SHORT_RATIO.columns
-            if column.name in ("buy_ratio", "sell_ratio", "ratio")
-        ),
-        Column(
-            "ratio_age_s", FLOAT, "s", "age of the long/short row's event time at t; null when none or stale"
-        ),
+        Column("ticker_age_s", FLOAT, "s", "age of the ticker row at t; null when there is none or it is stale"),
+        *(column for column in LONG_SHORT_RATIO.columns if column.name in ("buy_ratio", "sell_ratio", "ratio")),
+        Column("ratio_age_s", FLOAT, "s", "age of the long/short row's event time at t; null when none or stale"),
     ),
 )
 
@@ -215,9 +201,7 @@ CASCADES = Table(
         Column("start", TIME, "ms UTC", "event time of its first liquidation"),
         Column("confirmed", TIME, "ms UTC", "known time of the liquidation that crossed every threshold"),
         Column("end", TIME, "ms UTC", "event time of its last liquidation"),
-        Column(
-            "ended", TIME, "ms UTC", "first moment at which its end was known: silence longer than max_gap"
-        ),
+        Column("ended", TIME, "ms UTC", "first moment at which its end was known: silence longer than max_gap"),
         Column("duration_s", FLOAT, "s", "end - start"),
         Column("n_liquidations", COUNT, "", "liquidations in it"),
         Column("volume", FLOAT, "base units", "quantity liquidated"),
@@ -234,9 +218,7 @@ CASCADES = Table(
         Column("vwap", FLOAT, "USD", "notional / volume, of liquidation prices"),
         Column("n_at_confirmation", COUNT, "", "liquidations when it was confirmed"),
         Column("notional_at_confirmation_usd", FLOAT, "USD", "notional when it was confirmed"),
-        Column(
-            "pre_price", FLOAT, "USD", "ticker price (mark, else last) known before its first liquidation"
-        ),
+        Column("pre_price", FLOAT, "USD", "ticker price (mark, else last) known before its first liquidation"),
         Column(
             "displacement_at_confirmation_bps",
             FLOAT,

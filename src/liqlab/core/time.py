@@ -27,9 +27,7 @@ def parse_time(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UserError(
-            f"cannot read the time {text!r}; write it as 2026-02-09 or 2026-02-09T19:33:00"
-        ) from error
+        raise UserError(f"cannot read the time {text!r}; write it as 2026-02-09 or 2026-02-09T19:33:00") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * MS_PER_S)
