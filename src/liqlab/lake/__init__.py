@@ -1,0 +1,19 @@
+"""The Parquet store: captures in, canonical tables out."""
+
+from liqlab.lake._ingest import IngestSummary, ingest
+from liqlab.lake._load import load_liquidations, load_long_short_ratio, load_quarantine, load_ticker
+from liqlab.lake._manifest import FileEntry, is_lake
+from liqlab.lake._store import Lake, Reconciliation
+
+__all__ = [
+    "FileEntry",
+    "IngestSummary",
+    "Lake",
+    "Reconciliation",
+    "ingest",
+    "is_lake",
+    "load_liquidations",
+    "load_long_short_ratio",
+    "load_quarantine",
+    "load_ticker",
+]

@@ -1,0 +1,340 @@
+"""Captures into the lake.
+
+Files that have not changed are not parsed. The others are parsed side by side in threads and committed batch by batch:
+every touched partition (table, symbol, day) is written anew from its kept rows and the new ones, then one rename of the
+manifest makes the batch true. A process that dies in between leaves the lake as it was after the last batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from liqlab.core.errors import EnvironmentFailure, SourceError, UserError
+from liqlab.core.parallel import ordered_map
+from liqlab.core.progress import SILENT, Progress, stage
+from liqlab.core.time import MS_PER_DAY, MS_PER_MINUTE, format_day
+from liqlab.lake._lock import hold
+from liqlab.lake._manifest import (
+    NAME,
+    FileEntry,
+    Manifest,
+    PartitionEntry,
+    is_lake,
+    load_manifest,
+    save_manifest,
+)
+from liqlab.lake._parquet import read_parquet, write_parquet
+from liqlab.sources import (
+    CAPTURE_ENDINGS,
+    STORED,
+    Capture,
+    find_captures,
+    hash_file,
+    mark_duplicates,
+    parse_capture,
+    quarantine_rows,
+    store_rows,
+)
+
+#: A batch is committed when it has this many files or this many bytes on disk: it bounds memory.
+BATCH_FILES = 512
+BATCH_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What one ingest did: numbers of capture files by what happened to them."""
+
+    found: int
+    parsed: int
+    unchanged: int
+    replaced: int
+    kept_without_file: int
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A capture file that is new or looks changed."""
+
+    path: Path
+    name: str
+    stamp: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A pending file with its hash and, unless the lake already holds these bytes, its content."""
+
+    pending: _Pending
+    sha256: str
+    capture: Capture | None
+
+
+def ingest(source: Path, lake: Path, workers: int | None = None, progress: Progress = SILENT) -> IngestSummary:
+    """Bring the capture folder `source` into the lake at `lake`, which is made when it does not exist.
+
+    Raises `SourceError` when there is nothing to read, `LakeBusyError` when another process uses the lake,
+    `EnvironmentFailure` when disk or permissions refuse.
+    """
+    paths = find_checked(source)
+    _prepare(lake)
+    with hold(lake, exclusive=True):
+        if not is_lake(lake):
+            save_manifest(lake, Manifest())
+        manifest = load_manifest(lake)
+        _remove_strays(lake, manifest)
+        return _ingest_held(source, paths, lake, manifest, workers, progress)
+
+
+def find_checked(source: Path) -> list[Path]:
+    """Capture files below `source`; clear errors when it is missing, a file, unreadable or holds none."""
+    endings = ", ".join(CAPTURE_ENDINGS)
+    if not source.exists():
+        raise SourceError(f"no folder {source}")
+    if not source.is_dir():
+        raise SourceError(f"{source} is a file; give the folder of captures that holds it")
+    try:
+        paths = find_captures(source)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read {error.filename or source}: {error.strerror}") from error
+    if not paths:
+        raise SourceError(f"no capture file below {source}; looked for names ending in {endings}")
+    return paths
+
+
+def _prepare(lake: Path) -> None:
+    try:
+        lake.mkdir(parents=True, exist_ok=True)
+        foreign = any(child.name != ".lock" and not child.name.startswith(f".{NAME}") for child in lake.iterdir())
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{lake} is a file, not a folder; choose another --lake") from error
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot make the lake {lake}: {error.strerror}") from error
+    if foreign and not is_lake(lake):
+        raise UserError(f"{lake} is not empty and not a lake; choose another --lake")
+
+
+def _remove_strays(lake: Path, manifest: Manifest) -> None:
+    """Delete what a killed ingest left: Parquet files that the manifest does not name, temporary files."""
+    named = {entry.file for entry in manifest.partitions.values()}
+    named |= {entry.quarantine_file for entry in manifest.files.values() if entry.quarantine_file}
+    for folder in (*STORED, "quarantine"):
+        for path in (lake / folder).rglob("*"):
+            if path.is_file() and str(path.relative_to(lake)) not in named:
+                path.unlink()
+    for path in lake.glob(f".{NAME}.*.tmp"):
+        path.unlink()
+
+
+def _ingest_held(
+    source: Path, paths: list[Path], lake: Path, manifest: Manifest, workers: int | None, progress: Progress
+) -> IngestSummary:
+    pending = list(_list_changed(source, paths, manifest))
+    parsed = replaced = 0
+    with stage(progress, "ingest", len(pending)):
+        for batch in _batches(pending):
+            done = list(_parse_batch(batch, manifest, workers, progress))
+            fresh = [file for file in done if file.capture is not None]
+            parsed += len(fresh)
+            replaced += sum(file.pending.name in manifest.files for file in fresh)
+            manifest = _commit(lake, manifest, done, source, workers)
+    if str(source.resolve()) not in manifest.sources:
+        manifest.sources.append(str(source.resolve()))
+        save_manifest(lake, manifest)
+    names = {_name(source, path) for path in paths}
+    if not any(entry.rows for entry in manifest.partitions.values()):
+        raise SourceError(_nothing_valid(source, manifest))
+    missing = sum(name not in names for name in manifest.files)
+    return IngestSummary(len(paths), parsed, len(paths) - parsed, replaced, missing)
+
+
+def _nothing_valid(source: Path, manifest: Manifest) -> str:
+    reasons: Counter[str] = Counter()
+    for entry in manifest.files.values():
+        reasons.update(entry.quarantined)
+    return (
+        f"not one valid row below {source}: {len(manifest.files):,} files, {reasons.total():,} records quarantined; "
+        f"look at them with: liqlab info {source}"
+    )
+
+
+def _name(source: Path, path: Path) -> str:
+    return path.relative_to(source).as_posix()
+
+
+def _list_changed(source: Path, paths: list[Path], manifest: Manifest) -> Iterator[_Pending]:
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
+        name = _name(source, path)
+        known = manifest.files.get(name)
+        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if known is None or known.stamp != stamp:
+            yield _Pending(path, name, stamp)
+
+
+def _batches(pending: Iterable[_Pending]) -> Iterator[list[_Pending]]:
+    batch: list[_Pending] = []
+    size = 0
+    for file in pending:
+        batch.append(file)
+        size += file.stamp[0]
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _parse_batch(
+    batch: list[_Pending], manifest: Manifest, workers: int | None, progress: Progress
+) -> Iterator[_Parsed]:
+    def parse(file: _Pending) -> _Parsed:
+        try:
+            digest = hash_file(file.path)
+            known = manifest.files.get(file.name)
+            if known is not None and known.sha256 == digest:
+                return _Parsed(file, digest, None)
+            return _Parsed(file, digest, parse_capture(file.path, file.name))
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot read {file.path}: {error.strerror}") from error
+
+    for parsed in ordered_map(parse, batch, workers, kind="threads"):
+        progress.advance()
+        yield parsed
+
+
+def _commit(lake: Path, old: Manifest, done: list[_Parsed], source: Path, workers: int | None) -> Manifest:
+    """Write what the batch changes and make it true; gives the new manifest."""
+    generation = old.generation + 1
+    captures = [file.capture for file in done if file.capture is not None]
+    replaced = {capture.source_file for capture in captures}
+    parts = dict(_partition(store_rows(captures)))
+    touched = sorted({*parts, *(key for name in replaced if name in old.files for key in old.files[name].partitions)})
+
+    def write(key: str) -> tuple[str, PartitionEntry | None]:
+        return key, _write_partition(lake, key, old.partitions.get(key), replaced, parts.get(key), generation)
+
+    partitions = dict(old.partitions)
+    for key, entry in ordered_map(write, touched, workers, kind="threads"):
+        if entry is None:
+            partitions.pop(key, None)
+        else:
+            partitions[key] = entry
+    files = dict(old.files)
+    keys_of_file = _keys_of_files(parts)
+    for file in done:
+        files[file.pending.name] = _file_entry(lake, file, old, keys_of_file, generation)
+    new = Manifest(
+        generation=generation,
+        sources=sorted({*old.sources, str(source.resolve())}),
+        files=dict(sorted(files.items())),
+        partitions=dict(sorted(partitions.items())),
+    )
+    save_manifest(lake, new)
+    _remove_replaced(lake, old, new)
+    return new
+
+
+def _partition(tables: dict[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
+    for table, rows in tables.items():
+        if rows.is_empty():
+            continue
+        day = pl.col("event_time").to_physical() // MS_PER_DAY
+        for (symbol, number), part in rows.with_columns(day=day).partition_by(["symbol", "day"], as_dict=True).items():
+            yield f"{table}/{symbol}/{format_day(number)}", part.drop("day")
+
+
+def _keys_of_files(parts: dict[str, pl.DataFrame]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for key, part in parts.items():
+        for name in part["source_file"].unique().to_list():
+            keys.setdefault(name, []).append(key)
+    return keys
+
+
+def _write_partition(
+    lake: Path,
+    key: str,
+    old: PartitionEntry | None,
+    replaced: set[str],
+    new: pl.DataFrame | None,
+    generation: int,
+) -> PartitionEntry | None:
+    """The partition anew: its old rows but those of replaced files, and the new rows; None when nothing is left."""
+    table, symbol, day = key.split("/")
+    parts = [] if new is None else [new]
+    if old is not None:
+        kept = read_parquet(lake / old.file).filter(~pl.col("source_file").is_in(list(replaced)))
+        parts.insert(0, kept.select(list(STORED[table])))
+    rows = mark_duplicates(table, pl.concat(parts))
+    if rows.is_empty():
+        return None
+    file = f"{table}/symbol={symbol}/day={day}/{generation:08d}.parquet"
+    write_parquet(rows, lake / file)
+    known = rows["known_time"].to_physical()
+    event = rows["event_time"].to_physical()
+    return PartitionEntry(
+        file=file,
+        rows=rows.height,
+        duplicates=int(rows["is_duplicate"].sum()),
+        event_start=int(event.min()),  # type: ignore[arg-type]
+        event_end=int(event.max()),  # type: ignore[arg-type]
+        known_start=int(known.min()),  # type: ignore[arg-type]
+        known_end=int(known.max()),  # type: ignore[arg-type]
+        runs=list(_runs(rows)),
+    )
+
+
+def _runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
+    """(exchange, first, last) of known times, split where more than 60 s pass between two rows."""
+    for exchange in rows["exchange"].unique().sort().to_list():
+        known = rows.filter(pl.col("exchange") == exchange)["known_time"].to_physical().to_numpy()
+        breaks = np.flatnonzero(np.diff(known) > MS_PER_MINUTE)
+        firsts, lasts = known[np.r_[0, breaks + 1]], known[np.r_[breaks, len(known) - 1]]
+        yield from ((exchange, first, last) for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def _file_entry(
+    lake: Path, file: _Parsed, old: Manifest, keys_of_file: dict[str, list[str]], generation: int
+) -> FileEntry:
+    pending, capture = file.pending, file.capture
+    if capture is None:
+        return msgspec.structs.replace(old.files[pending.name], stamp=pending.stamp)
+    return FileEntry(
+        sha256=file.sha256,
+        stamp=pending.stamp,
+        lines=capture.lines,
+        read=dict(capture.read),
+        quarantined=dict(Counter(row.stream for row in capture.quarantine)),
+        other_lines=capture.other_lines,
+        quarantine_file=_write_quarantine(lake, capture, generation),
+        partitions=sorted(keys_of_file.get(pending.name, [])),
+    )
+
+
+def _write_quarantine(lake: Path, capture: Capture, generation: int) -> str | None:
+    if not capture.quarantine:
+        return None
+    digest = hashlib.sha256(capture.source_file.encode()).hexdigest()[:16]
+    file = f"quarantine/{digest}-{generation:08d}.parquet"
+    write_parquet(quarantine_rows([capture]), lake / file)
+    return file
+
+
+def _remove_replaced(lake: Path, old: Manifest, new: Manifest) -> None:
+    current = {entry.file for entry in new.partitions.values()} | {e.quarantine_file for e in new.files.values()}
+    before = {entry.file for entry in old.partitions.values()} | {e.quarantine_file for e in old.files.values()}
+    for file in before - current:
+        if file is not None:
+            (lake / file).unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""Canonical tables from a source, be it a capture folder or a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+
+from liqlab.core import schema
+from liqlab.core.errors import EnvironmentFailure, unknown_name
+from liqlab.core.parallel import ordered_map
+from liqlab.core.time import parse_time
+from liqlab.lake._ingest import find_checked
+from liqlab.lake._manifest import is_lake
+from liqlab.lake._store import Lake, between
+from liqlab.sources import (
+    Capture,
+    TickerCarry,
+    canonical_liquidations,
+    canonical_ratios,
+    mark_duplicates,
+    parse_capture,
+    quarantine_rows,
+    store_rows,
+)
+
+Source = Path | str
+Moment = str | int | None
+
+
+def load_liquidations(
+    source: Source, symbols: Sequence[str] | None = None, start: Moment = None, end: Moment = None
+) -> pl.DataFrame:
+    """The table `liquidations` of a capture folder or lake, ordered by known time, event time, place in the message.
+
+    `symbols` None means all. `start` (included) and `end` (excluded) select by known time: ISO text or milliseconds
+    UTC. A folder is parsed in memory, side by side, without making a lake. Raises `SourceError` for a folder without
+    captures, `UserError` for a symbol that is not there.
+    """
+    return _load(source, "liquidations", symbols, start, end)
+
+
+def load_ticker(
+    source: Source, symbols: Sequence[str] | None = None, start: Moment = None, end: Moment = None
+) -> pl.DataFrame:
+    """The table `ticker` of a capture folder or lake, deltas carried, ordered by symbol and known time.
+
+    Arguments and errors as for `load_liquidations`.
+    """
+    return _load(source, "ticker", symbols, start, end)
+
+
+def load_long_short_ratio(
+    source: Source, symbols: Sequence[str] | None = None, start: Moment = None, end: Moment = None
+) -> pl.DataFrame:
+    """The table `long_short_ratio` of a capture folder or lake, ordered by symbol and known time.
+
+    Arguments and errors as for `load_liquidations`.
+    """
+    return _load(source, "long_short_ratio", symbols, start, end)
+
+
+def load_quarantine(source: Source) -> pl.DataFrame:
+    """The table `quarantine` of a capture folder or lake: every bad line or record, ordered by file and line."""
+    folder = Path(source)
+    if is_lake(folder):
+        with Lake(folder) as lake:
+            return lake.read_quarantine()
+    return quarantine_rows(_parse(folder))
+
+
+def _load(source: Source, table: str, symbols: Sequence[str] | None, start: Moment, end: Moment) -> pl.DataFrame:
+    folder = Path(source)
+    start_ms, end_ms = _milliseconds(start), _milliseconds(end)
+    if is_lake(folder):
+        return _from_lake(folder, table, symbols, start_ms, end_ms)
+    return _from_folder(folder, table, symbols, start_ms, end_ms)
+
+
+def _from_lake(
+    folder: Path, table: str, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None
+) -> pl.DataFrame:
+    with ExitStack() as stack:
+        lake = stack.enter_context(Lake(folder))
+        chosen = lake.check_symbols(symbols)
+        if table == "liquidations":
+            frames = [lake.read_liquidations(symbol, start_ms, end_ms) for symbol in chosen]
+            return pl.concat([schema.LIQUIDATIONS.empty(), *frames]).sort(_LIQUIDATION_ORDER, maintain_order=True)
+        if table == "ticker":
+            return pl.concat(
+                [schema.TICKER.empty(), *(lake.read_ticker(symbol, start_ms, end_ms) for symbol in chosen)]
+            )
+        ratios = pl.concat([schema.LONG_SHORT_RATIO.empty(), *map(lake.read_long_short_ratio, chosen)])
+        return ratios.filter(between("known_time", start_ms, end_ms))
+
+
+_LIQUIDATION_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
+
+
+def _from_folder(
+    folder: Path, table: str, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None
+) -> pl.DataFrame:
+    stored = store_rows(_parse(folder))
+    if symbols is not None:
+        available = sorted({symbol for rows in stored.values() for symbol in rows["symbol"].unique()})
+        for symbol in symbols:
+            if symbol not in available:
+                raise unknown_name("symbol", symbol, available)
+    rows = stored[table]
+    if symbols is not None:
+        rows = rows.filter(pl.col("symbol").is_in(list(symbols)))
+    rows = mark_duplicates(table, rows)
+    if table == "ticker":
+        parts = rows.partition_by("symbol", as_dict=True)
+        frames = [TickerCarry().fill(parts[key]) for key in sorted(parts)]
+        frame = pl.concat([schema.TICKER.empty(), *frames])
+    elif table == "liquidations":
+        frame = canonical_liquidations(rows)
+    else:
+        frame = canonical_ratios(rows).sort("symbol", maintain_order=True)
+    return frame.filter(between("known_time", start_ms, end_ms))
+
+
+def _parse(folder: Path) -> list[Capture]:
+    def parse(path: Path) -> Capture:
+        try:
+            return parse_capture(path, path.relative_to(folder).as_posix())
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
+
+    return list(ordered_map(parse, find_checked(folder), kind="threads"))
+
+
+def _milliseconds(moment: Moment) -> int | None:
+    return parse_time(moment) if isinstance(moment, str) else moment
