@@ -1,6 +1,6 @@
 """The Parquet store: captures in, canonical tables out."""
 
-from liqlab.lake._ingest import IngestSummary, ingest
+from liqlab.lake._ingest import IngestSummary, ingest, list_captures
 from liqlab.lake._load import load_liquidations, load_long_short_ratio, load_quarantine, load_ticker
 from liqlab.lake._manifest import FileEntry, is_lake
 from liqlab.lake._store import Lake, Reconciliation
@@ -12,6 +12,7 @@ __all__ = [
     "Reconciliation",
     "ingest",
     "is_lake",
+    "list_captures",
     "load_liquidations",
     "load_long_short_ratio",
     "load_quarantine",

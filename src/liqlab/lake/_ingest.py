@@ -84,7 +84,7 @@ def ingest(source: Path, lake: Path, workers: int | None = None, progress: Progr
     Raises `SourceError` when there is nothing to read, `LakeBusyError` when another process uses the lake,
     `EnvironmentFailure` when disk or permissions refuse.
     """
-    paths = find_checked(source)
+    paths = list_captures(source)
     _prepare(lake)
     with hold(lake, exclusive=True):
         if not is_lake(lake):
@@ -94,7 +94,7 @@ def ingest(source: Path, lake: Path, workers: int | None = None, progress: Progr
         return _ingest_held(source, paths, lake, manifest, workers, progress)
 
 
-def find_checked(source: Path) -> list[Path]:
+def list_captures(source: Path) -> list[Path]:
     """Capture files below `source`; clear errors when it is missing, a file, unreadable or holds none."""
     endings = ", ".join(CAPTURE_ENDINGS)
     if not source.exists():

@@ -12,7 +12,7 @@ from liqlab.core import schema
 from liqlab.core.errors import EnvironmentFailure, unknown_name
 from liqlab.core.parallel import ordered_map
 from liqlab.core.time import parse_time
-from liqlab.lake._ingest import find_checked
+from liqlab.lake._ingest import list_captures
 from liqlab.lake._manifest import is_lake
 from liqlab.lake._store import Lake, between
 from liqlab.sources import (
@@ -130,7 +130,7 @@ def _parse(folder: Path) -> list[Capture]:
         except OSError as error:
             raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
 
-    return list(ordered_map(parse, find_checked(folder), kind="threads"))
+    return list(ordered_map(parse, list_captures(folder), kind="threads"))
 
 
 def _milliseconds(moment: Moment) -> int | None:

@@ -1,0 +1,7 @@
+"""`python -m liqlab.cli`."""
+
+import sys
+
+from liqlab.cli import main
+
+sys.exit(main())

@@ -1,0 +1,94 @@
+"""Arguments that several commands share, and how a SOURCE becomes an opened lake."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liqlab.core.progress import Progress
+    from liqlab.lake import IngestSummary, Lake
+    from liqlab.study import StudyConfig
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and what selects from it."""
+    parser.add_argument(
+        "source", metavar="SOURCE", type=Path, help="folder of captures, or a lake made by `liqlab ingest`"
+    )
+    add_selection(parser)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Symbols, span, configuration."""
+    parser.add_argument("--symbols", metavar="SYMBOL", nargs="+", help="only these, separated by spaces or commas")
+    parser.add_argument("--start", metavar="TIME", help="from this moment on, UTC: 2026-02-09 or 2026-02-09T19:33")
+    parser.add_argument("--end", metavar="TIME", help="up to this moment, not included")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="study configuration in TOML")
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """The cascade preset."""
+    parser.add_argument("--preset", metavar="NAME", help="definition of a cascade: plan (default) or p95")
+
+
+def split_symbols(texts: list[str] | None) -> list[str] | None:
+    """Symbols given with spaces or commas; None when none were given."""
+    names = [name for text in texts or [] for name in text.split(",") if name]
+    return list(dict.fromkeys(names)) or None
+
+
+def load_config(arguments: argparse.Namespace) -> StudyConfig:
+    """The study's configuration: the file's values, the command line's over them."""
+    from liqlab.study import load_study_config
+
+    return load_study_config(
+        arguments.config,
+        symbols=split_symbols(arguments.symbols),
+        start=arguments.start,
+        end=arguments.end,
+        cascades={"preset": getattr(arguments, "preset", None)},
+    )
+
+
+@contextmanager
+def opened_lake(source: Path, lake: Path | None, progress: Progress, workers: int | None = None) -> Iterator[Lake]:
+    """The lake that `source` is, or the one it is ingested into: `lake`, or a temporary one."""
+    from liqlab.lake import Lake, ingest, is_lake
+
+    if is_lake(source):
+        with Lake(source) as opened:
+            yield opened
+    elif lake is not None:
+        ingest(source, lake, workers, progress)
+        with Lake(lake) as opened:
+            yield opened
+    else:
+        with tempfile.TemporaryDirectory(prefix="liqlab-") as folder:
+            ingest(source, Path(folder), workers, progress)
+            with Lake(Path(folder)) as opened:
+                yield opened
+
+
+def describe_ingest(summary: IngestSummary) -> str:
+    """One line on what an ingest did."""
+    parts = [f"{summary.found:,} files: {summary.parsed:,} parsed, {summary.unchanged:,} unchanged"]
+    if summary.replaced:
+        parts.append(f"{summary.replaced:,} replaced because they changed")
+    if summary.kept_without_file:
+        parts.append(f"{summary.kept_without_file:,} earlier files no longer in the source stay in the lake")
+    return "; ".join(parts)
+
+
+def describe_reconciliation(lake: Lake) -> list[str]:
+    """One line per stream: read = kept + quarantined + duplicates, and whether that holds."""
+    return [
+        f"{row.stream.replace('_', ' '):<16} {row.read:>12,} read = {row.kept:,} kept + {row.quarantined:,} quarantined"
+        f" + {row.duplicates:,} duplicates{'' if row.holds else '  DOES NOT HOLD'}"
+        for row in lake.reconcile()
+        if row.read or row.kept or row.stream == "liquidation"
+    ]

@@ -1,0 +1,58 @@
+"""From rows to the researcher's panel: bars, coverage, the joined dataset, descriptive statistics.
+
+Pure functions, frames in and frames or frozen records out: no disk, no clock.
+"""
+
+from liqlab.panel._bars import compute_bars
+from liqlab.panel._coverage import (
+    CoverageConfig,
+    Intervals,
+    compute_coverage,
+    covered_ms,
+    list_gaps,
+    mark_covered,
+    select_intervals,
+)
+from liqlab.panel._dataset import DatasetConfig, join_dataset
+from liqlab.panel._price_moves import PriceMove, compute_price_moves
+from liqlab.panel._prices import PriceSeries, measure_ticker_interval_ms
+from liqlab.panel._published import PublishedBlock, compute_published
+from liqlab.panel._side_check import SideCheck, SideCheckConfig, check_sides
+from liqlab.panel._statistics import (
+    ActivityBucket,
+    DelayQuantiles,
+    EventGap,
+    SideTotals,
+    SizeBin,
+    SymbolStatistics,
+    compute_statistics,
+)
+
+__all__ = [
+    "ActivityBucket",
+    "CoverageConfig",
+    "DatasetConfig",
+    "DelayQuantiles",
+    "EventGap",
+    "Intervals",
+    "PriceMove",
+    "PriceSeries",
+    "PublishedBlock",
+    "SideCheck",
+    "SideCheckConfig",
+    "SideTotals",
+    "SizeBin",
+    "SymbolStatistics",
+    "check_sides",
+    "compute_bars",
+    "compute_coverage",
+    "compute_price_moves",
+    "compute_published",
+    "compute_statistics",
+    "covered_ms",
+    "join_dataset",
+    "list_gaps",
+    "mark_covered",
+    "measure_ticker_interval_ms",
+    "select_intervals",
+]

@@ -1,0 +1,69 @@
+"""What a study gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from liqlab.lake import FileEntry, Reconciliation
+from liqlab.panel import SideCheck, SymbolStatistics
+from liqlab.study._configuration import StudyConfig
+
+#: Stands for all symbols together.
+ALL = "ALL"
+
+
+@dataclass(frozen=True)
+class NotTestable:
+    """Something that the data cannot answer, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """Wall time of a stage, and the highest memory of the process up to its end."""
+
+    name: str
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the report needs, beside the tables on disk.
+
+    `liquidations`, `cascades`, `coverage` and `quarantine` are tables of `core.schema`; `prices` has the ticker price
+    (mark, else last) known at each full minute: columns symbol, known_time, mark_price, last_price. `example_prices` is
+    the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL` included;
+    `ticker_interval_ms` by symbol, None without a ticker. `tables` is the folder of the Parquet tables, None when none
+    were asked for. The span is [start_ms, end_ms), whole hours. `table_rows` counts the rows of each table.
+    """
+
+    config: StudyConfig
+    symbols: tuple[str, ...]
+    start_ms: int
+    end_ms: int
+    sources: tuple[str, ...]
+    files: Mapping[str, FileEntry]
+    reconciliation: tuple[Reconciliation, ...]
+    ticker_interval_ms: Mapping[str, int | None]
+    liquidations: pl.DataFrame
+    cascades: pl.DataFrame
+    coverage: pl.DataFrame
+    quarantine: pl.DataFrame
+    prices: pl.DataFrame
+    example_prices: pl.DataFrame
+    bars_1m: pl.DataFrame
+    open_interest_basis: Mapping[str, int]
+    ratio_rows: int
+    statistics: Mapping[str, SymbolStatistics]
+    side_checks: Mapping[str, SideCheck]
+    not_testable: tuple[NotTestable, ...]
+    tables: Path | None
+    table_rows: Mapping[str, int]
+    stages: tuple[StageRecord, ...]

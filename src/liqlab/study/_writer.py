@@ -1,0 +1,65 @@
+"""Tables too long for memory, written piece by piece and put in place whole."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+
+from liqlab.core.errors import EnvironmentFailure
+from liqlab.core.schema import Table, check_frame
+
+
+class TableWriter:
+    """Writes the tables of one run into a folder; they appear there when the block ends without an error.
+
+    With `folder` None the rows are only counted.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.rows: Counter[str] = Counter()
+        self._writers: dict[str, Any] = {}
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name, writer in self._writers.items():
+            writer.close()
+            temporary, final = self._paths(name)
+            if kind is None:
+                temporary.replace(final)
+            else:
+                temporary.unlink(missing_ok=True)
+
+    def append(self, table: Table, frame: pl.DataFrame) -> None:
+        """More rows of `table`; raises `TypeError` when the columns are not its own."""
+        check_frame(frame, table)
+        self.rows[table.name] += frame.height
+        if self.folder is None:
+            return
+        try:
+            piece = frame.select(table.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+            if table.name not in self._writers:
+                self._writers[table.name] = self._open(table.name, piece.schema)
+            self._writers[table.name].write_table(piece)
+        except OSError as error:
+            raise EnvironmentFailure(f"cannot write table {table.name} into {self.folder}: {error}") from error
+
+    def _open(self, name: str, schema: Any) -> Any:
+        from pyarrow import parquet
+
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return parquet.ParquetWriter(self._paths(name)[0], schema, compression="zstd", compression_level=1)
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        assert self.folder is not None
+        return self.folder / f".{name}.{os.getpid()}.tmp", self.folder / f"{name}.parquet"
