@@ -14,13 +14,14 @@ from liqlab.core.records import Liquidation
 from liqlab.core.schema import LONG
 from liqlab.core.time import MS_PER_MINUTE
 
-#: How long, in known time, and how many messages per symbol are remembered to recognise a repeated delivery.
+#: How long at least, in known time, and about how many messages per symbol are remembered to recognise a repeat.
 REMEMBERED_MS: Final = 10 * MS_PER_MINUTE
 REMEMBERED_MESSAGES: Final = 20_000
 
-_MessageKey = tuple[object, ...]
 _by_known = attrgetter("known_ms")
 _by_event = attrgetter("event_ms", "position")
+#: What makes a row the same when it is delivered again: all but the known time.
+_key_of = attrgetter("push_ms", "position", "event_ms", "liquidated_side", "quantity", "price")
 
 
 class _SymbolStream:
@@ -32,32 +33,33 @@ class _SymbolStream:
         self.machine = CascadeMachine(symbol, preset)
         self._held: list[Liquidation] = []
         self._held_ms = 0
-        self._seen: OrderedDict[_MessageKey, int] = OrderedDict()
+        self._seen: OrderedDict[tuple[object, ...], int] = OrderedDict()
 
     def is_repeat(self, message: Sequence[Liquidation]) -> bool:
         """Whether this symbol's rows of a message were delivered before, at whatever known time."""
-        key: _MessageKey = (
-            message[0].push_ms,
-            *[(row.position, row.event_ms, row.liquidated_side, row.quantity, row.price) for row in message],
-        )
+        key = _key_of(message[0]) if len(message) == 1 else tuple(map(_key_of, message))
         seen = self._seen
         if key in seen:
             return True
         known_ms = message[0].known_ms
         seen[key] = known_ms
-        while len(seen) > REMEMBERED_MESSAGES or known_ms - next(iter(seen.values())) > REMEMBERED_MS:
+        # Two out for one in: the memory shrinks after a burst, and no single message pays for it.
+        for _ in range(2):
+            if len(seen) <= REMEMBERED_MESSAGES and known_ms - next(iter(seen.values())) <= REMEMBERED_MS:
+                break
             seen.popitem(last=False)
         return False
 
     def feed(self, message: Sequence[Liquidation], events: list[CascadeEvent]) -> None:
         """Hold the rows of the newest known time, deliver those before it."""
         for row in message:
-            if row.known_ms != self._held_ms or not self._held:
+            known_ms = row.known_ms
+            if known_ms != self._held_ms:
                 self.release(events)
-                if row.known_ms < self._held_ms:
+                if known_ms < self._held_ms:
                     self._deliver(row, events)
                     continue
-                self._held_ms = row.known_ms
+                self._held_ms = known_ms
             self._held.append(row)
 
     def release(self, events: list[CascadeEvent]) -> None:

@@ -67,12 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     symbols = [name for text in arguments.symbols or [] for name in text.split(",") if name]
     session = _Session(StreamDetector(config.resolve(), symbols or None))
     with _interruptible() as interrupted:
-        try:
-            _read(arguments.file, arguments.follow, session, interrupted)
-            session.finish()
-        except BrokenPipeError:
-            _silence_output()
-            return 0
+        _read(arguments.file, arguments.follow, session, interrupted)
+        session.finish()
     if not arguments.quiet:
         session.summarise()
     if interrupted():
@@ -347,10 +343,3 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _silence_output() -> None:
-    """Nobody reads the output any more: let the interpreter flush it into nothing at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

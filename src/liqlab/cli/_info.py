@@ -47,7 +47,7 @@ def _describe_lake(lake: Lake) -> list[str]:
     if span is not None:
         lines.append(f"known from {format_time(span[0])} to {format_time(span[1])} UTC")
     lines.append(f"symbols: {', '.join(lake.symbols()) or 'none'}")
-    lines += describe_reconciliation(lake)
+    lines += describe_reconciliation(lake.reconcile())
     return lines + _describe_quarantine(
         [
             (row["source_file"], row["source_line"], row["reason"])

@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{arguments.source} is a lake already; ingest takes a folder of captures")
     summary = ingest(arguments.source, arguments.lake, arguments.workers, arguments.progress)
     with Lake(arguments.lake) as lake:
-        lines = describe_reconciliation(lake)
-        holds = all(row.holds for row in lake.reconcile())
+        reconciliation = lake.reconcile()
     if not arguments.quiet:
+        lines = describe_reconciliation(reconciliation)
         print(describe_ingest(summary), *lines, f"lake: {arguments.lake}", sep="\n")
-    return 0 if holds else 1
+    return 0 if all(row.holds for row in reconciliation) else 1

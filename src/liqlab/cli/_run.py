@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run, write, and say where to look; the exit code."""
-    from liqlab.cli._source import describe_ingest, load_config
+    from liqlab.cli._source import describe_ingest, describe_reconciliation, load_config
     from liqlab.report import run as run_all
 
     outcome = run_all(
@@ -37,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
         csv=arguments.csv,
         workers=arguments.workers,
         progress=arguments.progress,
+        command=shlex.join(["liqlab", *sys.argv[1:]]),
     )
     if not arguments.quiet:
         if outcome.ingest is not None:
             print(describe_ingest(outcome.ingest))
-        print("\n".join(outcome.summary))
+        print(*describe_reconciliation(outcome.study.reconciliation), *outcome.summary, sep="\n")
     return 0 if outcome.reconciled else 1

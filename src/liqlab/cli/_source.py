@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liqlab.core.progress import Progress
-    from liqlab.lake import IngestSummary, Lake
+    from liqlab.lake import IngestSummary, Lake, Reconciliation
     from liqlab.study import StudyConfig
 
 
@@ -84,11 +84,6 @@ def describe_ingest(summary: IngestSummary) -> str:
     return "; ".join(parts)
 
 
-def describe_reconciliation(lake: Lake) -> list[str]:
+def describe_reconciliation(rows: Iterable[Reconciliation]) -> list[str]:
     """One line per stream: read = kept + quarantined + duplicates, and whether that holds."""
-    return [
-        f"{row.stream.replace('_', ' '):<16} {row.read:>12,} read = {row.kept:,} kept + {row.quarantined:,} quarantined"
-        f" + {row.duplicates:,} duplicates{'' if row.holds else '  DOES NOT HOLD'}"
-        for row in lake.reconcile()
-        if row.read or row.kept or row.stream == "liquidation"
-    ]
+    return [f"{row}{'' if row.holds else '  DOES NOT HOLD'}" for row in rows if row.read or row.stream == "liquidation"]

@@ -15,6 +15,15 @@ from liqlab.core.errors import ConfigError
 
 T = TypeVar("T")
 
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    tuple: "a list",
+    type(None): "none",
+}
+
 
 def bounded(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
     """A numeric dataclass field whose value must lie in [low, high]; `check_bounds` checks it."""
@@ -69,12 +78,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     for option in options:
         if option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
-        if typing.get_origin(option) is tuple and isinstance(value, list):
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
             return tuple(_convert(typing.get_args(option)[0], item, where) for item in value)
         if isinstance(option, type) and type(value) is option:
             return value
-    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
-    raise ConfigError(f"{where} must be {names}, got {value!r}")
+    names = " or ".join(_TYPE_NAMES.get(typing.get_origin(option) or option, str(option)) for option in options)
+    raise ConfigError(f"{where} must be {names.removesuffix(' or none')}, got {value!r}")
 
 
 def _is_union(hint: Any) -> bool:

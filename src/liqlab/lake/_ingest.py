@@ -78,12 +78,15 @@ class _Parsed:
     capture: Capture | None
 
 
-def ingest(source: Path, lake: Path, workers: int | None = None, progress: Progress = SILENT) -> IngestSummary:
+def ingest(
+    source: Path | str, lake: Path | str, workers: int | None = None, progress: Progress = SILENT
+) -> IngestSummary:
     """Bring the capture folder `source` into the lake at `lake`, which is made when it does not exist.
 
     Raises `SourceError` when there is nothing to read, `LakeBusyError` when another process uses the lake,
     `EnvironmentFailure` when disk or permissions refuse.
     """
+    source, lake = Path(source), Path(lake)
     paths = list_captures(source)
     _prepare(lake)
     with hold(lake, exclusive=True):

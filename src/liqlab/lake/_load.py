@@ -14,7 +14,7 @@ from liqlab.core.parallel import ordered_map
 from liqlab.core.time import parse_time
 from liqlab.lake._ingest import list_captures
 from liqlab.lake._manifest import is_lake
-from liqlab.lake._store import Lake, between
+from liqlab.lake._store import Lake, select_span
 from liqlab.sources import (
     Capture,
     TickerCarry,
@@ -84,7 +84,7 @@ def _from_lake(
 ) -> pl.DataFrame:
     with ExitStack() as stack:
         lake = stack.enter_context(Lake(folder))
-        chosen = lake.check_symbols(symbols)
+        chosen = sorted(lake.check_symbols(symbols))
         if table == "liquidations":
             frames = [lake.read_liquidations(symbol, start_ms, end_ms) for symbol in chosen]
             return pl.concat([schema.LIQUIDATIONS.empty(), *frames]).sort(_LIQUIDATION_ORDER, maintain_order=True)
@@ -93,7 +93,7 @@ def _from_lake(
                 [schema.TICKER.empty(), *(lake.read_ticker(symbol, start_ms, end_ms) for symbol in chosen)]
             )
         ratios = pl.concat([schema.LONG_SHORT_RATIO.empty(), *map(lake.read_long_short_ratio, chosen)])
-        return ratios.filter(between("known_time", start_ms, end_ms))
+        return select_span(ratios, start_ms, end_ms)
 
 
 _LIQUIDATION_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
@@ -120,7 +120,7 @@ def _from_folder(
         frame = canonical_liquidations(rows)
     else:
         frame = canonical_ratios(rows).sort("symbol", maintain_order=True)
-    return frame.filter(between("known_time", start_ms, end_ms))
+    return select_span(frame, start_ms, end_ms)
 
 
 def _parse(folder: Path) -> list[Capture]:

@@ -39,6 +39,10 @@ class Reconciliation:
         """Whether read = kept + quarantined + duplicates."""
         return self.read == self.kept + self.quarantined + self.duplicates
 
+    def __str__(self) -> str:
+        parts = f"{self.kept:,} kept + {self.quarantined:,} quarantined + {self.duplicates:,} duplicates"
+        return f"{self.stream.replace('_', ' ')}: {self.read:,} read = {parts}"
+
 
 class Lake:
     """A lake opened for reading; use as a context manager, it holds a shared lock.
@@ -46,7 +50,8 @@ class Lake:
     Times are milliseconds UTC and select by known time, start included, end excluded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
         self.path = path
         self._held = ExitStack()
         if path.is_dir():
@@ -125,9 +130,7 @@ class Lake:
             rows = self._read("ticker", symbol, day_ms, day_ms + MS_PER_DAY)
             if rows is None:
                 continue
-            frame = carry.fill(rows)
-            if start_ms is not None or end_ms is not None:
-                frame = frame.filter(between("known_time", start_ms, end_ms))
+            frame = select_span(carry.fill(rows), start_ms, end_ms)
             if frame.height:
                 yield day_ms, schema.check_frame(frame, schema.TICKER)
 
@@ -200,7 +203,7 @@ class Lake:
             before = start_ms is not None and entry.known_end < start_ms
             after = end_ms is not None and entry.known_start >= end_ms
             if not before and not after:
-                frames.append(read_parquet(self.path / entry.file).filter(between("known_time", start_ms, end_ms)))
+                frames.append(select_span(read_parquet(self.path / entry.file), start_ms, end_ms))
         if not frames:
             return None
         if len(frames) == 1:
@@ -213,8 +216,11 @@ class Lake:
         return pl.concat(frames).sort(order, maintain_order=True)
 
 
-def between(column: str, start_ms: int | None, end_ms: int | None) -> pl.Expr:
-    time = pl.col(column)
-    after = pl.lit(True) if start_ms is None else time >= pl.lit(start_ms, pl.Int64).cast(TIME)
-    before = pl.lit(True) if end_ms is None else time < pl.lit(end_ms, pl.Int64).cast(TIME)
-    return after & before
+def select_span(rows: pl.DataFrame, start_ms: int | None, end_ms: int | None) -> pl.DataFrame:
+    """Rows known at or after `start_ms` and before `end_ms`."""
+    known = pl.col("known_time")
+    if start_ms is not None:
+        rows = rows.filter(known >= pl.lit(start_ms, pl.Int64).cast(TIME))
+    if end_ms is not None:
+        rows = rows.filter(known < pl.lit(end_ms, pl.Int64).cast(TIME))
+    return rows

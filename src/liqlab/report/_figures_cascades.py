@@ -23,7 +23,7 @@ from liqlab.report._style import (
     styled,
     usd_axis,
 )
-from liqlab.report._text import format_count, format_usd
+from liqlab.report._text import format_count, format_number_of, format_usd
 
 _TITLE = "Cascade examples"
 
@@ -178,7 +178,8 @@ def _describe(window: _Window) -> str:
     cascade = window.cascade
     side, total = cascade["dominant_side"], cascade["notional_usd"]
     share = cascade[f"{side}_notional_usd"] / total if total > 0 else 0.0
-    sizes = f"{format_count(cascade['n_liquidations'])} liquidations, {format_usd(total)}, {100 * share:.0f} % {side}s"
+    number = format_number_of(cascade["n_liquidations"], "liquidation")
+    sizes = f"{number}, {format_usd(total)}, {100 * share:.0f} % {side}s"
     return f"{cascade['symbol']}  {format_time(window.start_ms)} UTC\n{sizes}"
 
 

@@ -28,6 +28,9 @@ _BIN_LADDER_MS = (
 _GAP_INTERVALS = 3
 _GAP_MINIMUM_MS = MS_PER_MINUTE
 
+#: Width of a panel in a saved picture.
+_PIXELS = 1_500
+
 
 class PriceLine(NamedTuple):
     """A price over time in milliseconds, ready to draw: a NaN stands in each gap.
@@ -69,17 +72,20 @@ def rank_symbols(frame: pl.DataFrame, notional: str) -> list[str]:
 def find_uncovered(coverage: pl.DataFrame, symbol: str, low_ms: int, high_ms: int) -> list[tuple[int, int]]:
     """The stretches of [low_ms, high_ms] in which no recorder of the symbol's liquidations listened.
 
-    None when the table of coverage is empty: then it is unknown, which is not the same as uncovered.
+    Those too short to be seen, under 1/1,500 of the span, are left out. None when the table of coverage is empty: then
+    it is unknown, which is not the same as uncovered.
     """
     intervals = select_intervals(coverage, symbol)
-    return list_gaps(intervals, low_ms, high_ms) if len(intervals) else []
+    if not len(intervals):
+        return []
+    return [gap for gap in list_gaps(intervals, low_ms, high_ms) if (gap[1] - gap[0]) * _PIXELS >= high_ms - low_ms]
 
 
 def price_line(ticker: pl.DataFrame, symbol: str, low_ms: float, high_ms: float, bins: int = 800) -> PriceLine:
     """The ticker price (mark, else last) of `symbol` by event time in [low_ms, high_ms], the last one in each bin.
 
-    `bins` of equal length cut the span. Observations without a price are left out. Where none came for longer than three typical intervals, and a minute, a
-    NaN keeps the line from crossing the gap.
+    `bins` of equal length cut the span. Observations without a price are left out. Where none came for longer than
+    three typical intervals, and a minute, a NaN keeps the line from crossing the gap.
     """
     own = ticker.filter(pl.col("symbol") == symbol)
     interval_ms = measure_ticker_interval_ms(own)
@@ -94,7 +100,7 @@ def price_line(ticker: pl.DataFrame, symbol: str, low_ms: float, high_ms: float,
 
 
 def _thin(times: Integers, prices: Floats, bin_ms: float, gap_ms: float) -> tuple[Integers, Floats]:
-    """The last observation of each bin and before each gap, and a NaN where `times` leap by more than `gap_ms`."""
+    """The first observation, the last of each bin, and a NaN where `times` leap by more than `gap_ms`."""
     if len(times) == 0:
         return times, prices
     leaps = np.diff(times) > gap_ms

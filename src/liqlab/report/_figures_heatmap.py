@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from liqlab.core.schema import LONG, SHORT
-from liqlab.core.time import format_time
+from liqlab.core.time import MS_PER_MINUTE, format_time
 from liqlab.report._figures_data import Floats, Integers, PriceLine, choose_bin_ms, price_line, to_ms
 from liqlab.report._style import (
     INK,
@@ -29,11 +29,14 @@ from liqlab.report._style import (
     to_days,
     usd_axis,
 )
-from liqlab.report._text import format_count, format_usd
+from liqlab.report._text import format_count, format_number_of, format_usd
 
 _MOST_BINS = 300
 _MOST_LEVELS = 90
+_LEAST_LEVELS = 9
+_LEAST_SPAN_MS = MS_PER_MINUTE
 _BPS_LADDER = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+_BITCOIN_SYMBOLS = ("BTC", "BTCUSD", "BTCUSDT", "BTCUSDC", "BTCPERP")
 _BITCOIN_STEPS_USD = (100.0, 200.0, 500.0, 1_000.0, 2_000.0)
 _BITCOIN_MOST_LEVELS = 400
 
@@ -99,13 +102,15 @@ def plot_price_heatmap(symbol: str, liquidations: pl.DataFrame, prices: pl.DataF
 def _bin_edges(rows: pl.DataFrame) -> Integers:
     times = to_ms(rows["event_time"])
     low, high = int(times.min()), int(times.max())
+    short_ms = max(0, _LEAST_SPAN_MS - (high - low))
+    low, high = low - short_ms // 2, high + short_ms // 2
     bin_ms = choose_bin_ms(high - low + 1, _MOST_BINS)
     return np.arange(low // bin_ms * bin_ms, high + bin_ms + 1, bin_ms, dtype=np.int64)
 
 
 def _choose_levels(symbol: str, prices: Floats, line: PriceLine) -> _Levels:
     low, high = _price_range(prices, line)
-    if symbol.startswith("BTC"):
+    if symbol in _BITCOIN_SYMBOLS:
         steps = _BITCOIN_STEPS_USD
         step = next((step for step in steps if high - low <= step * _BITCOIN_MOST_LEVELS), steps[-1])
         return _Levels(_level_edges(low, high, step), f"levels of ${step:g}")
@@ -124,7 +129,9 @@ def _price_range(prices: Floats, line: PriceLine) -> tuple[float, float]:
 
 
 def _level_edges(low: float, high: float, step: float) -> Floats:
-    return np.arange(np.floor(low / step), np.floor(high / step) + 2) * step
+    first, last = int(low // step), int(high // step)
+    missing = max(0, _LEAST_LEVELS - (last - first + 1))
+    return np.arange(first - missing // 2, last + missing // 2 + 2, dtype=np.float64) * step
 
 
 def _compute_cells(rows: pl.DataFrame, edges_ms: Integers, levels: _Levels) -> _Cells:
@@ -145,7 +152,7 @@ def _compute_cells(rows: pl.DataFrame, edges_ms: Integers, levels: _Levels) -> _
 
 def _describe(rows: pl.DataFrame, levels: _Levels, cells: _Cells, line: PriceLine) -> str:
     total = float(rows["notional_usd"].sum())
-    words = [f"{format_count(len(rows))} liquidations, {format_usd(total)}", levels.words]
+    words = [f"{format_number_of(len(rows), 'liquidation')}, {format_usd(total)}", levels.words]
     column, level = np.unravel_index(int(np.argmax(cells.notional)), cells.notional.shape)
     when = format_time(int(cells.edges_ms[column])).removesuffix(":00")
     words.append(f"largest cell {format_usd(float(cells.notional[column, level]))} at {when}")

@@ -30,7 +30,7 @@ from liqlab.report._style import (
     new_figure,
     styled,
 )
-from liqlab.report._text import format_count
+from liqlab.report._text import format_count, format_number_of
 
 _TITLE = "Liquidations by hour and weekday"
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -139,7 +139,7 @@ def _draw_all(figure: Figure, axes: Any, symbols: list[str], rates: _Rates) -> N
     bar.set_label("events per covered hour")
     axes.set_xlabel("hour of the day (UTC)")
     name = ALL_SYMBOLS if len(symbols) > 1 else symbols[0]
-    words = f"{format_count(rates.events)} liquidations, mean {_short(rates.mean)} per covered hour"
+    words = f"{format_number_of(rates.events, 'liquidation')}, mean {_short(rates.mean)} per covered hour"
     axes.set_title(name, loc="left", weight="bold", pad=15)
     axes.set_title(words, loc="right", color=MUTED, pad=15)
     _mark_sessions(axes, named=True)

@@ -38,7 +38,7 @@ from liqlab.report._style import (
     to_days,
     usd_axis,
 )
-from liqlab.report._text import format_count, format_usd
+from liqlab.report._text import format_count, format_number_of, format_usd
 
 _TITLE = "Liquidation rate over time"
 _MOST_BINS = 400
@@ -145,11 +145,11 @@ def _describe_flow(steps: pl.DataFrame, symbol: str, width_ms: int) -> str:
     largest, busiest = int(notional.arg_max() or 0), int(steps["liq_count"].arg_max() or 0)
     longs, shorts = float(steps["liq_buy_notional"][largest]), float(steps["liq_sell_notional"][largest])
     amount = f"{format_usd(longs)} of longs" if longs > shorts else f"{format_usd(shorts)} of shorts"
-    width = format_span(width_ms)
+    width, most = format_span(width_ms), format_number_of(steps["liq_count"][busiest], "event")
     words = (
-        f"{format_count(events)} liquidations, {format_usd(float(notional.sum()))}",
+        f"{format_number_of(events, 'liquidation')}, {format_usd(float(notional.sum()))}",
         f"largest {width}: {amount}, {_moment(steps, largest, width_ms)}",
-        f"busiest {width}: {format_count(steps['liq_count'][busiest])} events, {_moment(steps, busiest, width_ms)}",
+        f"busiest {width}: {most}, {_moment(steps, busiest, width_ms)}",
     )
     return "  |  ".join(words)
 
@@ -171,7 +171,7 @@ def _draw_events(axes: Any, rate: _Rate, busiest_ms: float | None) -> None:
     highest = float(rate.events.max())
     if busiest_ms is not None:
         height = rate.events[int((busiest_ms - rate.edges_ms[0]) // (rate.edges_ms[1] - rate.edges_ms[0]))]
-        axes.plot(to_days(busiest_ms), height + 0.16 * highest, "v", color=INK, ms=3.5, label="busiest")
+        axes.plot(to_days(busiest_ms), height + 0.16 * highest, "v", color=INK, ms=3.5, clip_on=False, label="busiest")
     axes.set_ylim(0, max(1.32 * highest, 1.0))
     axes.set_ylabel("events/h", size=7)
     axes.yaxis.set_major_locator(MaxNLocator(2))

@@ -82,7 +82,8 @@ def _draw_curves(axes: Any, sized: pl.DataFrame, symbols: list[str]) -> None:
         axes.axhline(1 - quantile, color=MUTED, lw=0.6, ls=":", zorder=0.6)
         axes.annotate(name, (1, 1 - quantile), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom", color=INK)
     axes.set(xscale="log", yscale="log", xlabel="size (USD)", ylabel="share of liquidations at least this large")
-    axes.set_ylim(top=1.6)
+    most_events = int(sized.group_by("symbol").len()["len"].to_numpy().max())
+    axes.set_ylim(bottom=0.4 * min(1 - _QUANTILES[-1], 1 / most_events), top=1.6)
     _log_usd_axis(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     axes.grid(which="major")
@@ -107,11 +108,9 @@ def _thin_curve(sizes: Floats) -> tuple[Floats, Floats]:
 
 
 def _bin_edges(sizes: Floats) -> Floats:
-    low = np.floor(np.log10(sizes.min()) * _BINS_PER_DECADE)
-    high = np.floor(np.log10(sizes.max()) * _BINS_PER_DECADE) + 1
-    edges = 10 ** (np.arange(low, high + 1) / _BINS_PER_DECADE)
-    edges[0], edges[-1] = min(edges[0], sizes.min()), max(edges[-1], sizes.max())
-    return np.asarray(edges, dtype=np.float64)
+    """Five bins per factor of ten, from one power of ten to another, so that the axis has ticks to read."""
+    low, high = np.floor(np.log10(sizes.min())), np.floor(np.log10(sizes.max())) + 1
+    return np.asarray(np.logspace(low, high, round(high - low) * _BINS_PER_DECADE + 1), dtype=np.float64)
 
 
 def _draw_histogram(axes: Any, sized: pl.DataFrame, symbol: str, edges: Floats) -> None:

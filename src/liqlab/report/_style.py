@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,9 @@ SYMBOL_LINES = ("-", "--", "-.", "-", "--", "-.")
 
 #: More symbols than this are not drawn beside each other: the largest are.
 MAX_SYMBOLS = len(SYMBOL_COLOURS)
+
+#: The part of $2.0M that a tick does not need.
+_ROUND = re.compile(r"\.0(?=[A-Z]$)")
 
 _TITLE_INCHES = 0.62
 _LEGEND_INCHES = 0.24
@@ -176,7 +180,7 @@ def time_axis(axes: Any, low_ms: float, high_ms: float, label: bool = True) -> N
 
 def usd_axis(axis: Any, ticks: int | None = None) -> None:
     """Write the ticks of `axis` as amounts without sign: on a mirrored axis both directions are amounts."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_usd(abs(value)).replace(".0", "")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _ROUND.sub("", format_usd(abs(value)))))
     if ticks is not None:
         axis.set_major_locator(MaxNLocator(ticks, steps=(1, 2, 2.5, 5, 10)))
 

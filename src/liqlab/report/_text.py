@@ -16,7 +16,7 @@ _USD_SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
 def format_usd(amount: float | None) -> str:
-    """An amount of US dollars with two or three digits that matter; `n/a` for None, NaN and infinity.
+    """An amount of US dollars in two or three digits; `n/a` for None, NaN and infinity.
 
     >>> [format_usd(amount) for amount in (0, 0.5, 921, 9_561, 29_172, 1_234_567, -136_378)]
     ['$0', '$0.50', '$921', '$9.6K', '$29K', '$1.2M', '-$136K']
@@ -24,12 +24,10 @@ def format_usd(amount: float | None) -> str:
     if amount is None or not math.isfinite(amount):
         return MISSING
     sign, size = ("-" if amount < 0 else ""), abs(amount)
-    if size == 0:
-        return "$0"
+    if 0 < size < 0.01:
+        return f"{sign}<$0.01"
     if size < 9.95:
-        decimals = 2 if size >= 0.095 else 1 - math.floor(math.log10(size))
-        text = f"{size:.{min(decimals, 12)}f}"
-        return f"{sign}${text.removesuffix('.00')}"
+        return f"{sign}${size:.2f}".removesuffix(".00")
     for scale, letter in _USD_SCALES:
         if size >= 0.9995 * scale:
             return f"{sign}${_short(size / scale)}{letter}"
@@ -49,6 +47,15 @@ def format_count(count: float | None, decimals: int = 0) -> str:
     if count is None or not math.isfinite(count):
         return MISSING
     return f"{count:,.{decimals}f}"
+
+
+def format_number_of(count: int, noun: str) -> str:
+    """A count with its noun, in the plural unless it is one.
+
+    >>> format_number_of(1, "liquidation"), format_number_of(5717, "liquidation")
+    ('1 liquidation', '5,717 liquidations')
+    """
+    return f"{format_count(count)} {noun}" + ("" if count == 1 else "s")
 
 
 def render_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, width: int = TEXT_WIDTH) -> str:

@@ -125,9 +125,63 @@ def mark_duplicates(table: str, rows: pl.DataFrame, assumed_delay_ms: int = ASSU
     their event.
     """
     assumed = pl.col("event_time") + pl.duration(milliseconds=assumed_delay_ms)
-    order = [name for name in _ORDER if name in rows.columns]
-    filled = rows.with_columns(pl.col("known_time").fill_null(assumed.cast(TIME))).sort(order, maintain_order=True)
-    return filled.with_columns(is_duplicate=~pl.struct(_IDENTITY[table]).is_first_distinct())
+    filled = rows.with_columns(pl.col("known_time").fill_null(assumed.cast(TIME)))
+    order = _canonical_order(filled)
+    if (np.diff(order) != 1).any():
+        filled = filled[order]
+    return filled.with_columns(is_duplicate=_repeats(table, filled))
+
+
+def _canonical_order(rows: pl.DataFrame) -> NDArray[np.int64]:
+    """Places of the rows sorted by `_ORDER`: by the first column, then only what ties on it by the others.
+
+    Captures come nearly sorted by known time, so this is several times faster than sorting by all columns at once.
+    """
+    files = rows["source_file"].unique().sort()
+    ranks = rows["source_file"].replace_strict(files, pl.Series(range(len(files)), dtype=pl.Int64))
+    known = rows["known_time"].to_physical().to_numpy()
+    event = rows["event_time"].to_physical().to_numpy()
+    position = rows["position"].to_numpy() if "position" in rows.columns else np.zeros(rows.height, np.int64)
+    file, line = ranks.to_numpy(), rows["source_line"].to_numpy()
+    order = np.argsort(known, kind="stable")
+    places = np.flatnonzero(_in_disorder(order, known, event, position, file, line))
+    rows_there = order[places]
+    by_all = (line[rows_there], file[rows_there], position[rows_there], event[rows_there], known[rows_there])
+    order[places] = rows_there[np.lexsort(by_all)]
+    return order
+
+
+@njit(cache=True, nogil=True)
+def _in_disorder(order, known, event, position, file, line):  # type: ignore[no-untyped-def]
+    """Per place in `order`: whether it lies in a run of equal known times that is not sorted by the other columns."""
+    n = order.shape[0]
+    disorder = np.zeros(n, np.bool_)
+    start = 0
+    while start < n:
+        end = start + 1
+        is_sorted = True
+        while end < n and known[order[end]] == known[order[start]]:
+            a, b = order[end - 1], order[end]
+            before = (event[a], position[a], file[a], line[a])
+            is_sorted &= before <= (event[b], position[b], file[b], line[b])
+            end += 1
+        if not is_sorted:
+            disorder[start:end] = True
+        start = end
+    return disorder
+
+
+def _repeats(table: str, rows: pl.DataFrame) -> pl.Series:
+    """Whether an equal row came before, looking closely only where the message key repeats."""
+    identity = _IDENTITY[table]
+    if "message_key" not in identity:
+        return ~rows.select(pl.struct(identity).is_first_distinct()).to_series()
+    repeated = rows["message_key"].is_duplicated()
+    result = np.zeros(rows.height, np.bool_)
+    if repeated.any():
+        close = rows.filter(repeated).select(~pl.struct(identity).is_first_distinct()).to_series()
+        result[repeated.to_numpy()] = close.to_numpy()
+    return pl.Series(result)
 
 
 def canonical_liquidations(rows: pl.DataFrame) -> pl.DataFrame:

@@ -396,8 +396,12 @@ def _time(value: Any, name: str) -> int:
     time = int(value)
     if EARLIEST_MS <= time < LATEST_MS:
         return time
-    for unit, factor in (("seconds", 1_000.0), ("microseconds", 1e-3), ("nanoseconds", 1e-6)):
-        if EARLIEST_MS <= time * factor < LATEST_MS:
+    for unit, milliseconds in (
+        ("seconds", time * 1_000),
+        ("microseconds", time // 1_000),
+        ("nanoseconds", time // 10**6),
+    ):
+        if EARLIEST_MS <= milliseconds < LATEST_MS:
             raise _BadValueError(f"{name} is in {unit}, not milliseconds")
     raise _BadValueError(f"{name} is not a time of this century")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from liqlab.cascades import CascadeConfig
-from liqlab.core.config import build, load_toml
+from liqlab.core.config import bounded, build, check_bounds, load_toml
 from liqlab.core.errors import UserError
 from liqlab.core.time import parse_time
 from liqlab.panel import CoverageConfig, DatasetConfig, SideCheckConfig
@@ -19,18 +19,21 @@ class StudyConfig:
     """Everything that decides what a study computes, beside its data.
 
     `symbols` None means all in the data; `start` (included) and `end` (excluded) are ISO texts in UTC and select by
-    known time, None means as far as the data goes.
+    known time, None means as far as the data goes. With `assumed_delay_s` liquidations count as known that long after
+    their event whatever the capture says: for recordings that kept no capture time.
     """
 
     symbols: tuple[str, ...] | None = None
     start: str | None = None
     end: str | None = None
+    assumed_delay_s: float | None = bounded(None, 0.0, 3_600.0)
     coverage: CoverageConfig = field(default_factory=CoverageConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     cascades: CascadeConfig = field(default_factory=CascadeConfig)
     side_check: SideCheckConfig = field(default_factory=SideCheckConfig)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         start, end = self.start_ms, self.end_ms
         if start is not None and end is not None and start >= end:
             raise UserError(f"the span is empty: start {self.start} is not before end {self.end}")

@@ -38,11 +38,14 @@ from liqlab.study._records import ALL, StageRecord, Study
 from liqlab.study._testable import list_not_testable
 from liqlab.study._writer import TableWriter
 
+_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
 _PRICE_COLUMNS = ("symbol", "known_time", "mark_price", "last_price")
 #: Ticker kept around each liquidation for statistics: the longest horizon asked for.
 _HORIZON_MS = MS_PER_MINUTE
 #: Cascades whose surroundings are kept for the picture, and how much of them.
 N_EXAMPLES = 6
+#: A longer span of which a smaller share of the days holds rows is taken for a wrong clock.
+_LONGEST_SPAN_DAYS, _LEAST_DAYS_FRAC = 400, 0.1
 _EXAMPLE_BEFORE_MS = 5 * MS_PER_MINUTE
 _EXAMPLE_AFTER_MS = 10 * MS_PER_MINUTE
 
@@ -93,9 +96,10 @@ def run_study(
     symbols = lake.check_symbols(config.symbols)
     with stages.stage("coverage"):
         intervals = {symbol: _ticker_interval_ms(lake, symbol) for symbol in symbols}
-        coverage = compute_coverage(lake.read_deliveries(), config.coverage, _interval_by_exchange(lake))
+        delivered = compute_coverage(lake.read_deliveries(), config.coverage, _interval_by_exchange(lake))
+        coverage = _clip(delivered, config)
     with stages.stage("cascades", len(symbols)) as stage:
-        by_symbol = {symbol: lake.read_liquidations(symbol, config.start_ms, config.end_ms) for symbol in symbols}
+        by_symbol = {symbol: _read_liquidations(lake, symbol, config) for symbol in symbols}
         detected = {}
         for symbol, rows in by_symbol.items():
             detected[symbol] = detect_cascades(rows, config.cascades.resolve())
@@ -225,6 +229,15 @@ class _SymbolWalk:
                 gathered.prices.append(_minute_prices(dataset))
 
 
+def _read_liquidations(lake: Lake, symbol: str, config: StudyConfig) -> pl.DataFrame:
+    rows = lake.read_liquidations(symbol, config.start_ms, config.end_ms)
+    if config.assumed_delay_s is None:
+        return rows
+    delay = pl.duration(milliseconds=round(config.assumed_delay_s * MS_PER_S))
+    known = (pl.col("event_time") + delay).cast(schema.TIME)
+    return rows.with_columns(known_time=known).sort(_ORDER, maintain_order=True)
+
+
 def _ticker_interval_ms(lake: Lake, symbol: str) -> int | None:
     """Typical interval of a symbol's ticker, from its first rows, whatever span is asked for."""
     first = pl.concat([schema.TICKER.empty(), *_first_rows(lake, symbol)])
@@ -252,6 +265,14 @@ def _interval_by_exchange(lake: Lake) -> dict[str, int | None]:
     return found
 
 
+def _clip(coverage: pl.DataFrame, config: StudyConfig) -> pl.DataFrame:
+    """Coverage inside the span asked for: what was left out on purpose must not look like silence."""
+    start = pl.lit(config.start_ms, pl.Int64).cast(schema.TIME)
+    end = pl.lit(config.end_ms, pl.Int64).cast(schema.TIME)
+    clipped = coverage.with_columns(start=pl.max_horizontal("start", start), end=pl.min_horizontal("end", end))
+    return clipped.filter(pl.col("start") < pl.col("end"))
+
+
 def _span(lake: Lake, config: StudyConfig, symbols: list[str]) -> tuple[int, int]:
     """Whole hours around everything known of the symbols, inside the span asked for."""
     spans = [span for symbol in symbols for table in ("liquidations", "ticker") if (span := lake.span(table, symbol))]
@@ -264,7 +285,24 @@ def _span(lake: Lake, config: StudyConfig, symbols: list[str]) -> tuple[int, int
         raise SourceError(
             f"nothing in the span asked for; the data reaches from {format_time(first)} to {format_time(last)} UTC"
         )
+    _check_plausible(lake, start, end)
     return start // MS_PER_HOUR * MS_PER_HOUR, -(-end // MS_PER_HOUR) * MS_PER_HOUR
+
+
+def _check_plausible(lake: Lake, start_ms: int, end_ms: int) -> None:
+    """A single row with a wrong clock must not make years of empty bars."""
+    runs = lake.read_deliveries().filter((pl.col("last_ms") >= start_ms) & (pl.col("first_ms") < end_ms))
+    days = {
+        day
+        for first, last in runs.select("first_ms", "last_ms").rows()
+        for day in range(first // MS_PER_DAY, last // MS_PER_DAY + 1)
+    }
+    span_days = (end_ms - start_ms) / MS_PER_DAY
+    if span_days > _LONGEST_SPAN_DAYS and len(days) < _LEAST_DAYS_FRAC * span_days:
+        raise SourceError(
+            f"rows reach from {format_time(start_ms)} to {format_time(end_ms)} UTC but fall on {len(days):,} days, "
+            "most likely by a wrong clock; give the real span with --start and --end"
+        )
 
 
 def _reach_ms(config: StudyConfig, interval_ms: int) -> int:
@@ -334,8 +372,7 @@ def _read_around(lake: Lake, cascades: pl.DataFrame) -> pl.DataFrame:
 
 
 def _concatenate(by_symbol: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    order = ("known_time", "event_time", "position", "source_file", "source_line")
-    return pl.concat([schema.LIQUIDATIONS.empty(), *by_symbol.values()]).sort(order, maintain_order=True)
+    return pl.concat([schema.LIQUIDATIONS.empty(), *by_symbol.values()]).sort(_ORDER, maintain_order=True)
 
 
 def _describe(

@@ -50,8 +50,8 @@ def _delays(statistics: Mapping[str, SymbolStatistics]) -> Iterator[NotTestable]
     if unrecorded:
         yield NotTestable(
             f"delivery delays of {_join(unrecorded)}",
-            "capture time equals exchange time in every row: the recording kept none, so known times are too early by "
-            "the real delay",
+            "every row has the same delay from event to capture, so the recording kept no capture time of its own; "
+            "known times may be too early by the real delay (`assumed_delay_s` sets one)",
         )
     unpushed = [
         s for s, found in statistics.items() if s != ALL and found.published.events and not found.event_to_push.n

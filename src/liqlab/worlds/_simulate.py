@@ -126,7 +126,7 @@ class _Written:
 
 
 def simulate(
-    output: Path,
+    output: Path | str,
     *,
     days: float = 9.0,
     seed: int = 7,
@@ -150,6 +150,7 @@ def simulate(
     """
     _check_choices(seed, ticker)
     end_ms = _check_span(start_ms, days)
+    output = Path(output)
     request = _Request(output, find_instruments(symbols), seed, start_ms, end_ms, ticker, dirt)
     _make_empty(output)
     n_tasks = len(request.days) * len(request.instruments)

@@ -1,0 +1,101 @@
+"""`run`: a source in, a results folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from liqlab.core.files import replacing
+from liqlab.core.progress import SILENT, Progress
+from liqlab.lake import IngestSummary, Lake, ingest, is_lake
+from liqlab.report._write import prepare_results, write_report
+from liqlab.study import ALL, Study, StudyConfig, run_study
+
+#: Folders inside RESULTS.
+TABLES, LAKE = "tables", "lake"
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run did: the ingest (None when the source was a lake), the study, the files, and a summary in words."""
+
+    ingest: IngestSummary | None
+    study: Study
+    files: tuple[Path, ...]
+    summary: tuple[str, ...]
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every record read is kept, quarantined or a duplicate."""
+        return all(row.holds for row in self.study.reconciliation)
+
+
+def run(
+    source: Path | str,
+    results: Path | str,
+    *,
+    lake: Path | str | None = None,
+    config: StudyConfig | None = None,
+    csv: bool = False,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+    command: str = "",
+) -> RunOutcome:
+    """Everything from a capture folder or lake into the folder `results`: tables, statistics, figures, findings.
+
+    A capture folder is ingested into `lake`, by default `results/lake`; on the next run only what changed is parsed.
+    With `csv` each table is written as .csv too. `command` is what the manifest says made the results. Raises
+    `ResultsError` for a non-empty folder that liqlab did not make, and what `ingest` and `run_study` raise.
+    """
+    folder, origin = Path(results), Path(source)
+    prepare_results(folder)
+    with _opened(origin, Path(lake) if lake is not None else folder / LAKE, workers, progress) as (opened, ingested):
+        study = run_study(opened, config, folder / TABLES, progress)
+    _remove_stale_tables(folder / TABLES, study)
+    if csv:
+        _write_csv(folder / TABLES, progress)
+    files = write_report(study, folder, command, progress)
+    return RunOutcome(ingested, study, tuple(files), tuple(_summarise(study, folder)))
+
+
+@contextmanager
+def _opened(
+    source: Path, lake: Path, workers: int | None, progress: Progress
+) -> Iterator[tuple[Lake, IngestSummary | None]]:
+    summary = None
+    if not is_lake(source):
+        summary = ingest(source, lake, workers, progress)
+        source = lake
+    with Lake(source) as opened:
+        yield opened, summary
+
+
+def _remove_stale_tables(tables: Path, study: Study) -> None:
+    """Tables that this run did not write are not its results."""
+    for path in (*tables.glob("*.parquet"), *tables.glob("*.csv"), *tables.glob(".*.tmp")):
+        if path.suffix != ".parquet" or path.stem not in study.table_rows:
+            path.unlink()
+
+
+def _write_csv(tables: Path, progress: Progress) -> None:
+    paths = sorted(tables.glob("*.parquet"))
+    progress.start("tables as .csv", len(paths))
+    for path in paths:
+        with replacing(path.with_suffix(".csv")) as temporary:
+            pl.scan_parquet(path).sink_csv(temporary)
+        progress.advance()
+    progress.finish()
+
+
+def _summarise(study: Study, folder: Path) -> Iterator[str]:
+    check = study.side_checks[ALL]
+    if check.verdict == "contradicted":
+        yield f"WARNING: the sides look swapped: {check.reason}"
+    yield f"{study.cascades.height:,} cascades ({study.config.cascades.resolve().name}) in {len(study.symbols)} symbols"
+    if study.not_testable:
+        yield f"{len(study.not_testable)} things this data cannot answer: see the findings"
+    yield f"read first: {folder / 'FINDINGS_v26_liquidations.md'}"
