@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from liqlab.cascades import CascadePreset, StreamDetector, detect_cascades, get_preset
+from liqlab.cascades import CascadeEvent, CascadePreset, StreamDetector, detect_cascades, get_preset
 from liqlab.core.schema import TIME
 from liqlab.sources import parse_line
 
@@ -164,26 +165,42 @@ def _make_line(push_ms: int, symbol: str, *columns: list[Any]) -> bytes:
 
 
 def measure_stream(n: int) -> list[tuple[str, str, str]]:
-    """Decoding and detecting, message by message; the events must be those of one uninterrupted run."""
+    """Decoding and detecting, message by message, in several passes that must give the same events.
+
+    A message's time is its median over the passes: what other programs on the machine take is not ours.
+    """
     lines = make_lines(n)
-    preset = get_preset("plan")
-    detector = StreamDetector(preset)
-    expected = [event for line in lines for event in detector.feed(parse_line(line).liquidations)]
-    detector = StreamDetector(preset)
-    events, nanoseconds = [], np.empty(len(lines), np.int64)
+    passes = [_time_messages(lines) for _ in range(ROUNDS)]
+    if any(events != passes[0][0] for events, _ in passes) or not passes[0][0]:
+        raise AssertionError("two passes over the same messages differ, or there was no event")
+    decode, detect = np.median([nanoseconds for _, nanoseconds in passes], axis=0) / 1e3
+    what = f"{len(lines):,} messages, {len(passes[0][0]):,} events"
+    return [
+        (f"stream, decode and detect: {what}", _describe(decode + detect), "P99 under 15 µs"),
+        ("of which decode", _describe(decode), ""),
+        ("of which detect", _describe(detect), ""),
+    ]
+
+
+def _describe(microseconds: npt.NDArray[np.float64]) -> str:
+    p50, p99 = np.quantile(microseconds, [0.5, 0.99])
+    return f"P50 {p50:.1f} µs, P99 {p99:.1f} µs"
+
+
+def _time_messages(lines: list[bytes]) -> tuple[list[CascadeEvent], npt.NDArray[np.int64]]:
+    """The events of all messages, and the nanoseconds that decoding and detecting each took, shape (2, n)."""
+    detector = StreamDetector(get_preset("plan"))
+    events: list[CascadeEvent] = []
+    nanoseconds = np.empty((2, len(lines)), np.int64)
     for i, line in enumerate(lines):
         begun = time.perf_counter_ns()
-        found = detector.feed(parse_line(line).liquidations)
-        nanoseconds[i] = time.perf_counter_ns() - begun
+        message = parse_line(line).liquidations
+        decoded = time.perf_counter_ns()
+        found = detector.feed(message)
+        nanoseconds[1, i] = time.perf_counter_ns() - decoded
+        nanoseconds[0, i] = decoded - begun
         events += found
-    if events != expected or not events:
-        raise AssertionError("two runs over the same messages differ")
-    p50, p99 = np.quantile(nanoseconds / 1e3, [0.5, 0.99])
-    what = f"{len(lines):,} messages, {detector.liquidations:,} liquidations, {len(events):,} events"
-    return [
-        (f"stream, decode and detect: {what}", f"P50 {p50:.1f} µs", ""),
-        ("the same", f"P99 {p99:.1f} µs", "under 15 µs"),
-    ]
+    return events, nanoseconds
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from liqlab.cascades import (
     list_cascade_events,
 )
 from liqlab.core.records import Liquidation
-from liqlab.core.schema import LIQUIDATIONS
+from liqlab.core.schema import LIQUIDATIONS, TIME
+from liqlab.core.time import parse_time
+from liqlab.sources import parse_line, read_lines
 
 T = 1_770_665_590_000
 
@@ -342,12 +345,37 @@ def test_batch_and_stream_agree_bit_for_bit_where_the_size_window_overflows(pres
     assert by_symbol(events) == oracle_events(rows, preset)
 
 
-def test_a_cascade_of_many_prices_counts_each_once() -> None:
-    prices = [float(100 + i % 2_500) for i in range(4_000)]
-    rows = [Liquidation("A", "bybit", T + i, i, T + i, "long", 1.0, price, 0) for i, price in enumerate(prices)]
-    small = [row._replace(known_ms=row.known_ms + 99_999) for row in rows[:5]]
-    table = detect_cascades(make_frame(rows + small), CascadePreset("x", max_gap_ms=1_000, min_liquidations=2))
-    assert table["n_price_levels"].to_list() == [2_500, 5]
+def test_on_recorded_data_batch_and_stream_agree_and_the_squeeze_of_march_is_one_of_shorts(shared_data: Path) -> None:
+    rows: list[Liquidation] = []
+    detector = StreamDetector(PRESETS[0])
+    events: list[CascadeEvent] = []
+    for path in sorted((shared_data / "okx-2026-03-04").glob("*USDT/liquidation_*")):
+        for _, line in read_lines(path):
+            message = parse_line(line).liquidations
+            rows += message
+            events += detector.feed(message)
+    events += detector.finish()
+    assert (len(rows), detector.late, detector.duplicates) == (5_717, 0, 0)
+    assert_batch_equals(rows, PRESETS[0], events)
+    squeeze = parse_time("2026-03-05T10:26")
+    sides = {
+        event.symbol: event.dominant_side
+        for event in events
+        if event.type == "ended" and event.start < squeeze + 60_000 and event.end >= squeeze
+    }
+    assert set(sides.values()) == {"short"}
+    assert set(sides) == {"BTCUSDT", "ETHUSDT"}
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1, 1e-8])
+def test_a_cascade_of_many_prices_counts_each_once(step: float) -> None:
+    n = 100_000
+    prices = 100.0 + step * (np.arange(n + 5) % 60_000)
+    known = pl.Series(np.append(T + np.arange(n), T + 200_000 + np.arange(5))).cast(TIME)
+    frame = pl.DataFrame({"symbol": ["A"] * len(known), "known_time": known, "event_time": known, "price": prices})
+    frame = frame.with_columns(quantity=pl.lit(1.0), position=pl.lit(0), liquidated_side=pl.lit("long"))
+    table = detect_cascades(frame, CascadePreset("x", max_gap_ms=1_000, min_liquidations=2))
+    assert table["n_price_levels"].to_list() == [np.unique(prices[:n]).size, 5]
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)

@@ -48,16 +48,27 @@ def test_a_message_that_differs_is_no_repeat(change: dict[str, int]) -> None:
     assert (detector.liquidations, detector.duplicates) == (2, 0)
 
 
-def test_repeats_are_remembered_for_ten_minutes_of_known_time() -> None:
+def test_repeats_are_remembered_for_ten_minutes_of_known_time_and_not_for_ever() -> None:
     detector = StreamDetector(PAIR)
-    first = row(0)
-    detector.feed((first,))
-    detector.feed((row(600_000),))
-    detector.feed((first._replace(known_ms=T + 600_000),))
+    early, first = row(0), row(599_000)
+    for message in (early, first, row(600_001), row(1_199_000)):
+        detector.feed((message,))
+    detector.feed((first._replace(known_ms=T + 1_199_000),))
     assert detector.duplicates == 1
-    detector.feed((row(600_001),))
-    detector.feed((first._replace(known_ms=T + 600_001),))
-    assert (detector.duplicates, detector.liquidations) == (1, 4)
+    for known in (2_000_000, 3_000_000):
+        detector.feed((row(known),))
+    detector.feed((early._replace(known_ms=T + 3_000_000),))
+    assert (detector.duplicates, detector.liquidations) == (1, 7)
+
+
+def test_a_flood_of_messages_does_not_fill_the_memory() -> None:
+    detector = StreamDetector(PAIR)
+    rows = [row(i // 100, push=i) for i in range(25_000)]
+    for message in rows:
+        detector.feed((message,))
+    detector.feed((rows[-9_000],))
+    detector.feed((rows[0],))
+    assert (detector.duplicates, detector.liquidations) == (1, 25_001)
 
 
 def test_rows_that_share_a_known_time_are_taken_by_event_time_and_position() -> None:

@@ -299,5 +299,6 @@ def test_a_pipe_that_closes_early_is_no_error(captures: Path) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    assert process.stderr.read() == ""
+    with process.stderr as errors:
+        assert errors.read() == ""
     assert process.wait(timeout=60) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import doctest
-import importlib
 import importlib.util
 import re
 import sys
@@ -14,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from liqlab.cli import build_parser
 from liqlab.core.schema import TABLES
 from liqlab.sources import parse_line
 
@@ -38,11 +38,7 @@ def make_docs(repository: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def parser() -> argparse.ArgumentParser:
-    cli = importlib.import_module("liqlab.cli")
-    if not hasattr(cli, "build_parser"):
-        pytest.skip("there is no command line yet")
-    built: argparse.ArgumentParser = cli.build_parser()
-    return built
+    return build_parser()
 
 
 def _anchors(page: Path) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final
@@ -14,9 +13,10 @@ from liqlab.core.records import Liquidation
 from liqlab.core.schema import LONG
 from liqlab.core.time import MS_PER_MINUTE
 
-#: How long at least, in known time, and about how many messages per symbol are remembered to recognise a repeat.
+#: A symbol's messages are remembered, to recognise a repeat, for at least this long in known time, but at most twice so
+#: many of them.
 REMEMBERED_MS: Final = 10 * MS_PER_MINUTE
-REMEMBERED_MESSAGES: Final = 20_000
+REMEMBERED_MESSAGES: Final = 10_000
 
 _by_known = attrgetter("known_ms")
 _by_event = attrgetter("event_ms", "position")
@@ -27,27 +27,26 @@ _key_of = attrgetter("push_ms", "position", "event_ms", "liquidated_side", "quan
 class _SymbolStream:
     """One symbol: its machine, the rows of its newest known time, and the messages it has seen of late."""
 
-    __slots__ = ("_held", "_held_ms", "_seen", "machine")
+    __slots__ = ("_held", "_held_ms", "_seen", "_seen_before", "_seen_since_ms", "machine")
 
     def __init__(self, symbol: str, preset: CascadePreset) -> None:
         self.machine = CascadeMachine(symbol, preset)
         self._held: list[Liquidation] = []
         self._held_ms = 0
-        self._seen: OrderedDict[tuple[object, ...], int] = OrderedDict()
+        # Two generations: what falls out of the older one is at least REMEMBERED_MS old.
+        self._seen: set[object] = set()
+        self._seen_before: set[object] = set()
+        self._seen_since_ms = 0
 
     def is_repeat(self, message: Sequence[Liquidation]) -> bool:
         """Whether this symbol's rows of a message were delivered before, at whatever known time."""
         key = _key_of(message[0]) if len(message) == 1 else tuple(map(_key_of, message))
-        seen = self._seen
-        if key in seen:
+        if key in self._seen or key in self._seen_before:
             return True
         known_ms = message[0].known_ms
-        seen[key] = known_ms
-        # Two out for one in: the memory shrinks after a burst, and no single message pays for it.
-        for _ in range(2):
-            if len(seen) <= REMEMBERED_MESSAGES and known_ms - next(iter(seen.values())) <= REMEMBERED_MS:
-                break
-            seen.popitem(last=False)
+        if known_ms - self._seen_since_ms > REMEMBERED_MS or len(self._seen) == REMEMBERED_MESSAGES:
+            self._seen_before, self._seen, self._seen_since_ms = self._seen, set(), known_ms
+        self._seen.add(key)
         return False
 
     def feed(self, message: Sequence[Liquidation], events: list[CascadeEvent]) -> None:

@@ -24,7 +24,7 @@ VOLUME, NOTIONAL, LONG_VOLUME, SHORT_VOLUME, LONG_NOTIONAL, SHORT_NOTIONAL, LOW,
 N_COLUMNS = 9
 
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_HASH_SHIFT = np.uint64(32)
+_HALF = np.uint64(32)
 
 
 def _compiled(function: Function) -> Function:
@@ -152,7 +152,8 @@ def _make_table(largest: int) -> Any:
 def _is_new_price(bits: Any, keys: Any, stamps: Any, stamp: int) -> bool:
     """Enter a price (its 64 bits) for the cluster `stamp`; False when it was there. Older stamps count as empty."""
     mask = len(keys) - 1
-    slot = int((bits * _HASH_MULTIPLIER) >> _HASH_SHIFT) & mask
+    # Round prices differ in their upper bits alone: those must reach the slot too.
+    slot = int(((bits ^ (bits >> _HALF)) * _HASH_MULTIPLIER) >> _HALF) & mask
     while stamps[slot] == stamp:
         if keys[slot] == bits:
             return False

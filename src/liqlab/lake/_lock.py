@@ -24,8 +24,11 @@ def hold(lake: Path, *, exclusive: bool) -> Iterator[None]:
     except OSError as error:
         if exclusive:
             raise EnvironmentFailure(f"cannot write to the lake {lake}: {error.strerror}") from error
-        yield  # a lake on read-only storage has no writer to be protected from
-        return
+        try:
+            descriptor = os.open(lake / _NAME, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            yield  # a lake on read-only storage, copied without its lock, has no writer to be protected from
+            return
     try:
         _acquire(descriptor, lake, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         if exclusive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +19,14 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def write_parquet(rows: pl.DataFrame, path: Path) -> None:
+    # Through memory, because then a full disk is an OSError that says so.
+    content = BytesIO()
+    rows.write_parquet(content, compression="zstd", compression_level=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            rows.write_parquet(temporary, compression="zstd", compression_level=1)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error}; what was committed before is whole") from error
+            temporary.write_bytes(content.getbuffer())
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"cannot write {path}: {error.strerror}; what was committed before is whole"
+        ) from error

@@ -2,6 +2,7 @@
 
 from liqlab.sources._capture import Capture, QuarantineRow, find_captures, hash_file, parse_capture
 from liqlab.sources._lines import CAPTURE_ENDINGS, read_lines
+from liqlab.sources._live import ParsedLine, parse_line
 from liqlab.sources._tables import (
     STORED,
     TickerCarry,
@@ -11,7 +12,7 @@ from liqlab.sources._tables import (
     quarantine_rows,
     store_rows,
 )
-from liqlab.sources._wire import ASSUMED_DELAY_MS, DEFAULT_EXCHANGE, ParsedLine, Problem, parse_line
+from liqlab.sources._wire import ASSUMED_DELAY_MS, DEFAULT_EXCHANGE, Problem
 
 __all__ = [
     "ASSUMED_DELAY_MS",

@@ -177,7 +177,7 @@ class _Reader:
         self._slow_tickers += [
             (
                 line,
-                position,
+                t.position,
                 capture_ms,
                 push_ms,
                 t.sequence,
@@ -186,7 +186,7 @@ class _Reader:
                 exchange,
                 t.values,
             )
-            for position, t in enumerate(message.tickers)
+            for t in message.tickers
         ]
         self._ratios += [
             (line, capture_ms, r.event_ms, r.buy_ratio, r.sell_ratio, self._number(r.symbol), exchange)
@@ -202,17 +202,17 @@ class _Reader:
 
     def _take_break(self, broken: StreamBreak) -> None:
         """An unfinished last line counts if it is whole; the break itself is one quarantined record."""
-        line = self.capture.lines + 1
-        message = decode_message(broken.text)
+        rest = broken.text
+        message = decode_message(rest)
         if message.stream and not message.problems:
-            self._take_line(line, broken.text)
-            text = ""
-        else:
-            text = broken.text[: 4 * QUARANTINE_TEXT].decode("utf-8", "backslashreplace")
-        self.capture.lines += 1 if broken.text else 0
-        self.capture.read[UNRECOGNISED] += 1
-        row = QuarantineRow(line, UNRECOGNISED, broken.reason, _shorten(text, len(broken.text)))
+            self.capture.lines += 1
+            self._take_line(self.capture.lines, rest)
+            rest = b""
+        text = rest[: 4 * QUARANTINE_TEXT].decode("utf-8", "backslashreplace")
+        row = QuarantineRow(self.capture.lines + 1, UNRECOGNISED, broken.reason, _shorten(text, len(rest)))
         self.capture.quarantine.append(row)
+        self.capture.read[UNRECOGNISED] += 1
+        self.capture.lines += 1 if rest else 0
 
     def _finish_liquidations(self) -> Columnar:
         names = ("line", "position", "capture", "push", "event", "long", "quantity", "price", "symbol", "exchange")

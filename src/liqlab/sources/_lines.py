@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import zstandard
 from isal import isal_zlib
@@ -24,7 +24,7 @@ _READ_BYTES = 1 << 18
 _BLOCK_BYTES = 1 << 23
 
 _GZIP_WINDOW = 31
-_DAMAGE: tuple[type[Exception], ...] = (IsalError, zstandard.ZstdError)
+_DAMAGE = (cast(type[Exception], IsalError), zstandard.ZstdError)
 
 
 @dataclass(frozen=True)

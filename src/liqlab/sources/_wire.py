@@ -11,6 +11,9 @@ Forms, in any key order, numbers plain or as strings:
   "snapshot" or "delta"; a delta holds only what changed.
 - long/short ratio: `buyRatio`, `sellRatio`, `timestamp` at the top or in `result.list`.
 
+A line that is not strict JSON is bad as a whole; so is one with a number beyond the range of a double or with half a
+surrogate pair.
+
 A reason names the field and what is wrong with it, without the value, so that reasons can be counted.
 """
 
@@ -21,12 +24,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from liqlab.core.records import Liquidation
-from liqlab.core.schema import LONG, SHORT
 from liqlab.core.time import EARLIEST_MS, LATEST_MS
 
 LIQUIDATION = "liquidation"
@@ -105,6 +107,7 @@ class TickerUpdate(NamedTuple):
     event_ms: int
     sequence: int
     values: tuple[float, ...]
+    position: int
 
 
 class RatioItem(NamedTuple):
@@ -131,49 +134,11 @@ class Message:
     n_read: int = 0
 
 
-class ParsedLine(NamedTuple):
-    """What one line holds, for live use: its stream, its liquidations and what is wrong with it."""
-
-    stream: str
-    liquidations: tuple[Liquidation, ...]
-    problems: tuple[Problem, ...]
-
-
 class _BadValueError(ValueError):
     """A field that cannot be used; the text is the reason."""
 
 
 _decode = msgspec.json.Decoder().decode
-
-
-def parse_line(line: bytes, assumed_delay_ms: int = ASSUMED_DELAY_MS) -> ParsedLine:
-    """Liquidations of one captured line, ready for the detector.
-
-    A blank line gives stream "" and nothing. A line without a capture time is taken as known `assumed_delay_ms` after
-    each event. Never raises for bad input: what is wrong stands in `problems`.
-
-    >>> line = b'{"ts":1770665589949,"stream":"liquidation","symbol":"BTCUSDT","result":{"ts":1770665589887,' \\
-    ...        b'"data":[{"T":1770665589426,"s":"BTCUSDT","S":"Sell","v":"0.017","p":"71182.70"}]}}'
-    >>> parse_line(line).liquidations[0].liquidated_side
-    'short'
-    """
-    message = decode_message(line)
-    capture, push, exchange = message.capture_ms, message.push_ms, message.exchange
-    liquidations = tuple(
-        Liquidation(
-            item.symbol,
-            exchange,
-            item.event_ms,
-            push,
-            item.event_ms + assumed_delay_ms if capture is None else capture,
-            LONG if item.is_long else SHORT,
-            item.quantity,
-            item.price,
-            item.position,
-        )
-        for item in message.liquidations
-    )
-    return ParsedLine(message.stream, liquidations, tuple(message.problems))
 
 
 def decode_message(line: bytes) -> Message:
@@ -304,10 +269,11 @@ def _fill_tickers(message: Message, result: Mapping[str, Any], symbol: Any) -> N
         raise _BadValueError("the ticker has neither ts nor result.ts")
     sequence = result.get("cs")
     number = sequence if type(sequence) is int and 0 <= sequence < 2**63 else -1
-    for row in rows:
+    for position, row in enumerate(rows):
         message.n_read += 1
         try:
-            message.tickers.append(_ticker(row, symbol, kind, event_ms, number))
+            name, values = _ticker(row, symbol, kind)
+            message.tickers.append(TickerUpdate(name, kind, event_ms, number, values, position))
         except _BadValueError as error:
             message.problems.append(Problem(str(error), _text_of(row)))
 
@@ -319,7 +285,7 @@ def _kind_of(result: Mapping[str, Any]) -> str:
     return str(kind)
 
 
-def _ticker(row: Any, symbol: Any, kind: str, event_ms: int, sequence: int) -> TickerUpdate:
+def _ticker(row: Any, symbol: Any, kind: str) -> tuple[str, tuple[float, ...]]:
     if not isinstance(row, dict):
         raise _BadValueError("the ticker is not an object")
     name = _check_symbol(row.get("symbol", symbol))
@@ -329,7 +295,7 @@ def _ticker(row: Any, symbol: Any, kind: str, event_ms: int, sequence: int) -> T
     )
     if kind != DELTA and all(math.isnan(value) for value in values):
         raise _BadValueError("the ticker has no known field")
-    return TickerUpdate(name, kind, event_ms, sequence, values)
+    return name, values
 
 
 def _ticker_value(value: Any, key: str, zero_allowed: bool, negative_allowed: bool) -> float:
@@ -372,12 +338,18 @@ def _ratio(row: Any, symbol: Any) -> RatioItem:
     return RatioItem(_check_symbol(row.get("symbol", symbol)), _time(row.get("timestamp"), "timestamp"), buy, sell)
 
 
+@lru_cache(maxsize=4_096)
+def is_symbol(text: str) -> bool:
+    """Whether `text` can be the name of an instrument."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
 def _check_symbol(symbol: Any) -> str:
     if symbol is None or symbol == "":
         raise _BadValueError("symbol is missing")
     if not isinstance(symbol, str):
         raise _BadValueError("symbol is not text")
-    if not _SYMBOL.fullmatch(symbol):
+    if not is_symbol(symbol):
         raise _BadValueError("symbol has characters that are not allowed")
     return symbol
 

@@ -38,10 +38,10 @@ class Study:
     """Everything that the report needs, beside the tables on disk.
 
     `liquidations`, `cascades`, `coverage` and `quarantine` are tables of `core.schema`; `prices` has the ticker price
-    (mark, else last) known at each full minute: columns symbol, known_time, mark_price, last_price. `example_prices` is
-    the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL` included;
-    `ticker_interval_ms` by symbol, None without a ticker. `tables` is the folder of the Parquet tables, None when none
-    were asked for. The span is [start_ms, end_ms), whole hours. `table_rows` counts the rows of each table.
+    (mark, else last) known at each full minute (its event_time and known_time) and less than a minute old then.
+    `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
+    included; `ticker_interval_ms` by symbol, None without a ticker. `tables` is the folder of the Parquet tables, None
+    when none were asked for. The span is [start_ms, end_ms), whole hours. `table_rows` counts the rows of each table.
     """
 
     config: StudyConfig

@@ -331,7 +331,11 @@ def _inside(rows: pl.DataFrame, starts: npt.NDArray[np.int64], ends: npt.NDArray
 def _minute_prices(dataset: pl.DataFrame) -> pl.DataFrame:
     on_minute = pl.col("time").to_physical() % MS_PER_MINUTE == 0
     priced = pl.col("mark_price").is_not_null() | pl.col("last_price").is_not_null()
-    return dataset.filter(on_minute & priced).select("symbol", pl.col("time").alias("known_time"), *_PRICE_COLUMNS[2:])
+    fresh = pl.col("ticker_age_s") < MS_PER_MINUTE / MS_PER_S
+    time = pl.col("time")
+    return dataset.filter(on_minute & priced & fresh).select(
+        "symbol", time.alias("event_time"), time.alias("known_time"), *_PRICE_COLUMNS[2:]
+    )
 
 
 def _count_basis(ticker: pl.DataFrame) -> dict[str, int]:

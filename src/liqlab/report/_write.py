@@ -1,0 +1,98 @@
+"""All files of a run, the manifest last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from liqlab.core.errors import EnvironmentFailure
+from liqlab.core.files import write_text
+from liqlab.core.progress import SILENT, Progress
+from liqlab.report._findings import FINDINGS, render_findings
+from liqlab.report._findings_captions import ReportFigure, list_figures
+from liqlab.report._manifest import build_manifest, describe_origin
+from liqlab.report._results import (
+    MANIFEST,
+    is_results,
+    mark_running,
+    prepare_results,
+    remove_stale,
+    write_manifest,
+)
+from liqlab.report._stats_text import render_statistics
+from liqlab.report._style import save_figure
+from liqlab.study import ALL, StageRecord, Study, peak_memory_mb
+
+__all__ = ["is_results", "prepare_results", "render_study_statistics", "write_report"]
+
+
+def write_report(
+    study: Study,
+    folder: Path,
+    command: str = "",
+    progress: Progress = SILENT,
+    stages: Sequence[StageRecord] = (),
+) -> list[Path]:
+    """Write findings, statistics, figures and the manifest of `study` into `folder`; the paths, the manifest last.
+
+    `stages` are those before the study, such as the ingest; the study's own and the report's follow them. Each file is
+    replaced whole, the manifest last: while it does not say `complete`, the folder is between two runs. What earlier
+    runs made and this one does not (statistics of other symbols, say) is removed. Raises `EnvironmentFailure` when the
+    disk or permissions refuse.
+    """
+    figures = list_figures(study)
+    texts = render_study_statistics(study)
+    outputs = [FINDINGS, *texts, *(figure.file for figure in figures), *_list_tables(study, folder)]
+    done = [*stages, *study.stages]
+    try:
+        mark_running(folder, outputs)
+        with _stage(progress, "figures", len(figures), done):
+            _draw(study, folder, figures, progress)
+        for file, text in texts.items():
+            write_text(folder / file, text)
+        write_text(folder / FINDINGS, render_findings(study, figures, command, done, [*outputs, MANIFEST]))
+        remove_stale(folder, outputs)
+        write_manifest(folder, build_manifest(study, command, done, outputs))
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+    return [folder / name for name in (*outputs, MANIFEST)]
+
+
+def render_study_statistics(study: Study) -> dict[str, str]:
+    """File name to text of the statistics of each symbol and of `ALL`, which begins with all symbols side by side."""
+    origin = describe_origin(study)
+    columns = [study.statistics[name].published for name in (*study.symbols, ALL)]
+    return {
+        f"liquidations_stats_{name}.txt": render_statistics(
+            study.statistics[name], study.side_checks[name], origin, columns if name == ALL else ()
+        )
+        for name in (*study.symbols, ALL)
+    }
+
+
+def _list_tables(study: Study, folder: Path) -> list[str]:
+    """The tables of the study as names inside `folder`; none when they were written elsewhere, or not at all."""
+    if study.tables is None or study.tables.resolve() != (folder / "tables").resolve():
+        return []
+    names = (f"{name}.{ending}" for name in study.table_rows for ending in ("parquet", "csv"))
+    return [f"tables/{name}" for name in names if (study.tables / name).exists()]
+
+
+def _draw(study: Study, folder: Path, figures: Sequence[ReportFigure], progress: Progress) -> None:
+    footer = describe_origin(study)
+    for figure in figures:
+        save_figure(figure.plot(), folder / figure.file, footer)
+        progress.advance()
+
+
+@contextmanager
+def _stage(progress: Progress, name: str, total: int, done: list[StageRecord]) -> Iterator[None]:
+    begin = time.perf_counter()
+    progress.start(name, total)
+    try:
+        yield
+    finally:
+        progress.finish()
+    done.append(StageRecord(name, time.perf_counter() - begin, peak_memory_mb()))
