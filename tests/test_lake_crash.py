@@ -128,13 +128,13 @@ def test_killed_again_and_again_at_any_moment_the_lake_ends_up_the_same(
     lake = tmp_path / "lake"
     generator = random.Random(1)
     progress = [0]
-    for step in (1, 2, 3, 5, 9, 14, 21, 30, 40, 45, 60, 80, 100):
+    for step in (1, 2, 3, 9, 21, 30, 45, 60, 80, 100):
         with child(recording, lake, KILL_AT.format(step=step)) as process:
             assert finish(process)[0] == -signal.SIGKILL
         progress.append(check_whole(lake))
-    for _ in range(4):
+    for _ in range(5):
         with child(recording, lake) as process:
-            time.sleep(generator.uniform(0.0, 0.2))
+            time.sleep(generator.uniform(0.1, 0.8))
         progress.append(check_whole(lake))
     assert progress == sorted(progress)
     assert len(set(progress)) > 5
