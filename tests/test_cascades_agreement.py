@@ -107,8 +107,8 @@ def oracle_state(rows: list[Liquidation], n_at_confirmation: int) -> dict[str, A
     return {
         "cascade_id": f"{rows[0].symbol}-{rows[0].known_ms}",
         "symbol": rows[0].symbol,
-        "start": rows[0].event_ms,
-        "end": rows[-1].event_ms,
+        "start": min(row.event_ms for row in rows),
+        "end": max(row.event_ms for row in rows),
         "confirmed": rows[n_at_confirmation - 1].known_ms,
         "n_liquidations": len(rows),
         "volume": volume,

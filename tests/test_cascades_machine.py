@@ -126,6 +126,13 @@ def test_an_event_tells_both_sides_apart() -> None:
     assert (event.start, event.end) == (T - 300, T - 200)
 
 
+def test_a_late_push_moves_the_start_back_and_never_makes_a_negative_duration() -> None:
+    machine = CascadeMachine("A", PAIR)
+    machine.update(T, T - 100, True, 3.0, 100.0)
+    (event,) = machine.update(T + 1, T - 900, True, 1.0, 100.0)
+    assert (event.start, event.end) == (T - 900, T - 100)
+
+
 def test_sides_of_equal_notional_count_as_long() -> None:
     machine = CascadeMachine("A", PAIR)
     machine.update(T, T, False, 1.0, 100.0)

@@ -170,6 +170,7 @@ def _open(whole: Any, parts: Any, index: int, known_ms: int, event_ms: int, pric
     whole[FIRST_INDEX] = index
     whole[FIRST_KNOWN] = known_ms
     whole[START] = event_ms
+    whole[END] = event_ms
     parts[LOW] = price
     parts[HIGH] = price
 
@@ -177,7 +178,8 @@ def _open(whole: Any, parts: Any, index: int, known_ms: int, event_ms: int, pric
 @_compiled
 def _add(whole: Any, parts: Any, known_ms: int, event_ms: int, is_long: bool, quantity: float, price: float) -> None:
     notional = price * quantity
-    whole[END] = event_ms
+    whole[START] = min(whole[START], event_ms)
+    whole[END] = max(whole[END], event_ms)
     whole[LAST_KNOWN] = known_ms
     whole[COUNT] += 1
     other_side = 0 if is_long else 1

@@ -37,7 +37,7 @@ class _Cluster:
 
     def __init__(self, symbol: str, known_ms: int, event_ms: int, price: float) -> None:
         self.cascade_id = f"{symbol}-{known_ms}"
-        self.start_ms = event_ms
+        self.start_ms = self.end_ms = event_ms
         self.n_liquidations = self.n_at_confirmation = 0
         self.volume = self.long_volume = self.short_volume = 0.0
         self.notional_usd = self.long_notional_usd = self.short_notional_usd = 0.0
@@ -49,7 +49,8 @@ class _Cluster:
     def add(
         self, known_ms: int, event_ms: int, is_long: bool, quantity: float, price: float, notional_usd: float
     ) -> None:
-        self.last_known_ms, self.end_ms = known_ms, event_ms
+        self.last_known_ms = known_ms
+        self.start_ms, self.end_ms = min(self.start_ms, event_ms), max(self.end_ms, event_ms)
         self.n_liquidations += 1
         self.volume += quantity
         self.notional_usd += notional_usd

@@ -198,9 +198,9 @@ CASCADES = Table(
     (
         Column("cascade_id", pl.String(), "", "symbol and known time of its first liquidation"),
         _SYMBOL,
-        Column("start", TIME, "ms UTC", "event time of its first liquidation"),
+        Column("start", TIME, "ms UTC", "event time of its earliest liquidation"),
         Column("confirmed", TIME, "ms UTC", "known time of the liquidation that crossed every threshold"),
-        Column("end", TIME, "ms UTC", "event time of its last liquidation"),
+        Column("end", TIME, "ms UTC", "event time of its latest liquidation"),
         Column("ended", TIME, "ms UTC", "first moment at which its end was known: silence longer than max_gap"),
         Column("duration_s", FLOAT, "s", "end - start"),
         Column("n_liquidations", COUNT, "", "liquidations in it"),

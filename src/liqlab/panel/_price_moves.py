@@ -68,7 +68,9 @@ def _moves_of_symbol(
     for horizon_s in HORIZONS_S:
         horizon_ms = round(horizon_s * MS_PER_S)
         if horizon_ms < interval_ms:
-            moves[horizon_s] = f"ticker prices come every {interval_ms / MS_PER_S:g} s: too coarse for {horizon_s:g} s"
+            moves[horizon_s] = (
+                f"ticker prices come every {interval_ms / MS_PER_S:.3g} s: too coarse for {horizon_s:g} s"
+            )
             continue
         move = 1e4 * np.abs(prices.first_from(times + horizon_ms, tolerance_ms) / start - 1.0)
         moves[horizon_s] = move[~np.isnan(move)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from liqlab.core.files import replacing
 from liqlab.core.progress import SILENT, Progress
 from liqlab.lake import IngestSummary, Lake, ingest, is_lake
 from liqlab.report._write import prepare_results, write_report
-from liqlab.study import ALL, Study, StudyConfig, run_study
+from liqlab.study import ALL, StageRecord, Study, StudyConfig, peak_memory_mb, run_study
 
 #: Folders inside RESULTS.
 TABLES, LAKE = "tables", "lake"
@@ -53,12 +54,14 @@ def run(
     """
     folder, origin = Path(results), Path(source)
     prepare_results(folder)
+    begin = time.perf_counter()
     with _opened(origin, Path(lake) if lake is not None else folder / LAKE, workers, progress) as (opened, ingested):
+        stages = [StageRecord("ingest", time.perf_counter() - begin, peak_memory_mb())]
         study = run_study(opened, config, folder / TABLES, progress)
     _remove_stale_tables(folder / TABLES, study)
     if csv:
         _write_csv(folder / TABLES, progress)
-    files = write_report(study, folder, command, progress)
+    files = write_report(study, folder, command, progress, stages)
     return RunOutcome(ingested, study, tuple(files), tuple(_summarise(study, folder)))
 
 

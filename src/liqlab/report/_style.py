@@ -147,7 +147,12 @@ def save_figure(figure: Figure, path: Path, footer: str) -> None:
         # A symbol may be written in letters that the font lacks; boxes in its title are no reason to lose the figure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         line = figure.text(0.012, 0.08 / figure.get_figheight(), text, size=6.5, color=MUTED, va="bottom")
+        # Saving lays the figure out twice; once is enough when its places are fixed before.
+        layout = figure.get_layout_engine()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        figure.set_layout_engine(layout)
         line.remove()
 
 

@@ -26,6 +26,10 @@ from liqlab.sources._wire import ASSUMED_DELAY_MS, DEFAULT_EXCHANGE, DELTA, TICK
 CARRY_LIMIT_MS = MS_PER_MINUTE
 
 _ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
+#: Ties up to this many are sorted one by one.
+_SHORT_RUN = 64
+
+Integers = NDArray[np.int64]
 
 _FIELD = {name: place for place, (name, _, _) in enumerate(TICKER_FIELDS)}
 _VALUE_COLUMNS = (
@@ -98,7 +102,7 @@ _IDENTITY = {
 
 
 def store_rows(captures: Sequence[Capture]) -> dict[str, pl.DataFrame]:
-    """Stored rows of some captures: table name to frame with the columns of `STORED`."""
+    """Stored rows of some captures in canonical order: table name to frame with the columns of `STORED`."""
     makers = {"liquidations": _stored_liquidations, "ticker": _stored_ticker, "long_short_ratio": _stored_ratios}
     gathered = {"liquidations": "liquidations", "ticker": "tickers", "long_short_ratio": "ratios"}
     frames = {}
@@ -106,6 +110,7 @@ def store_rows(captures: Sequence[Capture]) -> dict[str, pl.DataFrame]:
         parts = [capture for capture in captures if len(getattr(capture, gathered[table])["line"])]
         if parts:
             columns, names = _concatenate(parts, gathered[table])
+            columns = _sorted(columns, names)
             frames[table] = pl.DataFrame(make(columns, names), schema=STORED[table])
         else:
             frames[table] = pl.DataFrame(schema=STORED[table])
@@ -132,19 +137,26 @@ def mark_duplicates(table: str, rows: pl.DataFrame, assumed_delay_ms: int = ASSU
     return filled.with_columns(is_duplicate=_repeats(table, filled))
 
 
-def _canonical_order(rows: pl.DataFrame) -> NDArray[np.int64]:
-    """Places of the rows sorted by `_ORDER`: by the first column, then only what ties on it by the others.
+def _canonical_order(rows: pl.DataFrame) -> Integers:
+    """Places of the rows sorted by `_ORDER`."""
+    in_order = pl.Enum(rows["source_file"].unique().sort())
+    position = rows["position"].to_numpy() if "position" in rows.columns else np.zeros(rows.height, np.int64)
+    return _order(
+        rows["known_time"].to_physical().to_numpy(),
+        rows["event_time"].to_physical().to_numpy(),
+        position,
+        rows["source_file"].cast(in_order).to_physical().cast(pl.Int64).to_numpy(),
+        rows["source_line"].to_numpy(),
+    )
+
+
+def _order(known: Integers, event: Integers, position: Integers, file: Integers, line: Integers) -> Integers:
+    """Places sorted by the first column, then what ties on it by the others.
 
     Captures come nearly sorted by known time, so this is several times faster than sorting by all columns at once.
     """
-    in_order = pl.Enum(rows["source_file"].unique().sort())
-    known = rows["known_time"].to_physical().to_numpy()
-    event = rows["event_time"].to_physical().to_numpy()
-    position = rows["position"].to_numpy() if "position" in rows.columns else np.zeros(rows.height, np.int64)
-    file = rows["source_file"].cast(in_order).to_physical().cast(pl.Int64).to_numpy()
-    line = rows["source_line"].to_numpy()
     order = np.argsort(known, kind="stable")
-    places = np.flatnonzero(_in_disorder(order, known, event, position, file, line))
+    places = np.flatnonzero(_sort_ties(order, known, event, position, file, line))
     rows_there = order[places]
     by_all = (line[rows_there], file[rows_there], position[rows_there], event[rows_there], known[rows_there])
     order[places] = rows_there[np.lexsort(by_all)]
@@ -152,23 +164,31 @@ def _canonical_order(rows: pl.DataFrame) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _in_disorder(order, known, event, position, file, line):  # type: ignore[no-untyped-def]
-    """Per place in `order`: whether it lies in a run of equal known times that is not sorted by the other columns."""
+def _sort_ties(order, known, event, position, file, line):  # type: ignore[no-untyped-def]
+    """Sort short runs of equal known times in place; per place, whether it lies in a longer one that is not sorted."""
     n = order.shape[0]
-    disorder = np.zeros(n, np.bool_)
+    unsorted = np.zeros(n, np.bool_)
     start = 0
     while start < n:
         end = start + 1
-        is_sorted = True
         while end < n and known[order[end]] == known[order[start]]:
-            a, b = order[end - 1], order[end]
-            before = (event[a], position[a], file[a], line[a])
-            is_sorted &= before <= (event[b], position[b], file[b], line[b])
             end += 1
-        if not is_sorted:
-            disorder[start:end] = True
+        if end - start <= _SHORT_RUN:
+            for i in range(start + 1, end):
+                row = order[i]
+                key = (event[row], position[row], file[row], line[row])
+                j = i
+                while j > start:
+                    other = order[j - 1]
+                    if (event[other], position[other], file[other], line[other]) <= key:
+                        break
+                    order[j] = other
+                    j -= 1
+                order[j] = row
+        else:
+            unsorted[start:end] = True
         start = end
-    return disorder
+    return unsorted
 
 
 def _repeats(table: str, rows: pl.DataFrame) -> pl.Series:
@@ -176,9 +196,9 @@ def _repeats(table: str, rows: pl.DataFrame) -> pl.Series:
     identity = _IDENTITY[table]
     if "message_key" not in identity:
         return ~rows.select(pl.struct(identity).is_first_distinct()).to_series()
-    repeated = rows["message_key"].is_duplicated()
     result = np.zeros(rows.height, np.bool_)
-    if repeated.any():
+    if not rows["message_key"].is_first_distinct().all():
+        repeated = rows["message_key"].is_duplicated()
         close = rows.filter(repeated).select(~pl.struct(identity).is_first_distinct()).to_series()
         result[repeated.to_numpy()] = close.to_numpy()
     return pl.Series(result)
@@ -258,6 +278,18 @@ def _concatenate(captures: Sequence[Capture], kind: str) -> tuple[Columnar, list
         columns["file"] = np.full(len(columns["line"]), file, np.int32)
         parts.append(columns)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, list(names)
+
+
+def _sorted(columns: Columnar, names: list[str]) -> Columnar:
+    """The columns in canonical order: here they are numbers still, which are quicker to move than texts."""
+    capture, n = columns["capture"], len(columns["capture"])
+    push = columns.get("push", capture)
+    event = columns["event"] if "event" in columns else np.where(push == NO_TIME, capture, push)
+    known = np.where(capture == NO_TIME, event + ASSUMED_DELAY_MS, capture)
+    position = columns["position"].astype(np.int64) if "position" in columns else np.zeros(n, np.int64)
+    ranks = np.argsort(np.argsort(np.array(names)))
+    order = _order(known, event, position, ranks[columns["file"]], columns["line"])
+    return {name: column[order] for name, column in columns.items()}
 
 
 def _stored_liquidations(columns: Columnar, names: list[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ class _Gathered:
 
     prices: list[pl.DataFrame] = field(default_factory=list)
     near_cascades: list[pl.DataFrame] = field(default_factory=list)
+    examples: list[pl.DataFrame] = field(default_factory=lambda: [schema.TICKER.empty()])
     bars_1m: list[pl.DataFrame] = field(default_factory=list)
     basis: Counter[str] = field(default_factory=Counter)
 
@@ -95,8 +96,10 @@ def run_study(
     stages = _Stages(progress)
     symbols = lake.check_symbols(config.symbols)
     with stages.stage("coverage"):
-        intervals = {symbol: _ticker_interval_ms(lake, symbol) for symbol in symbols}
-        delivered = compute_coverage(lake.read_deliveries(), config.coverage, _interval_by_exchange(lake))
+        first_rows = {symbol: _first_ticker_rows(lake, symbol) for symbol in lake.symbols()}
+        intervals = {symbol: measure_ticker_interval_ms(first_rows[symbol]) for symbol in symbols}
+        by_exchange = _interval_by_exchange(first_rows.values())
+        delivered = compute_coverage(lake.read_deliveries(), config.coverage, by_exchange)
         coverage = _clip(delivered, config)
     with stages.stage("cascades", len(symbols)) as stage:
         by_symbol = {symbol: _read_liquidations(lake, symbol, config) for symbol in symbols}
@@ -120,7 +123,6 @@ def run_study(
                 ratio_rows += walk.ratio.height
         with stages.stage("price of cascades"):
             cascades = _attach(detected, pl.concat(gathered.near_cascades), coverage, config)
-            examples = _read_around(lake, cascades)
         liquidations = _concatenate(by_symbol)
         writer.append(schema.LIQUIDATIONS, liquidations)
         writer.append(schema.COVERAGE, coverage)
@@ -147,7 +149,7 @@ def run_study(
         coverage=coverage,
         quarantine=quarantine,
         prices=pl.concat(gathered.prices),
-        example_prices=examples,
+        example_prices=pl.concat(gathered.examples),
         bars_1m=pl.concat(gathered.bars_1m),
         open_interest_basis=dict(gathered.basis),
         ratio_rows=ratio_rows,
@@ -180,6 +182,7 @@ class _SymbolWalk:
         self._days = lake.iterate_ticker(symbol, config.start_ms, config.end_ms)
         self._known_ms = liquidations["known_time"].to_physical().to_numpy()
         self._windows = _cascade_windows(cascades, config.cascades.price_max_age_s)
+        self._example_windows = _example_windows(cascades)
         self._reach_ms = reach_ms
         self._carry_ms = round(1e3 * config.dataset.open_interest_lag_s) + self._reach_ms
 
@@ -197,6 +200,7 @@ class _SymbolWalk:
             gathered.basis.update(_count_basis(ticker))
             prices = ticker.select(_PRICE_COLUMNS)
             gathered.near_cascades.append(prices.filter(_inside(prices, *self._windows)))
+            gathered.examples.append(ticker.filter(_inside(ticker, *self._example_windows)))
             around = (self._known_ms - self._reach_ms, self._known_ms + self._reach_ms)
             near.append(prices.filter(_inside(prices, *around)))
             if ticker.height:
@@ -238,29 +242,26 @@ def _read_liquidations(lake: Lake, symbol: str, config: StudyConfig) -> pl.DataF
     return rows.with_columns(known_time=known).sort(_ORDER, maintain_order=True)
 
 
-def _ticker_interval_ms(lake: Lake, symbol: str) -> int | None:
-    """Typical interval of a symbol's ticker, from its first rows, whatever span is asked for."""
-    first = pl.concat([schema.TICKER.empty(), *_first_rows(lake, symbol)])
-    return measure_ticker_interval_ms(first)
+def _first_ticker_rows(lake: Lake, symbol: str, enough: int = 1_000) -> pl.DataFrame:
+    """The first rows of a symbol's ticker, whatever span is asked for: its typical interval is measured on them."""
+    span = lake.span("ticker", symbol)
+    if span is None:
+        return schema.TICKER.empty()
+    hours = 1
+    while True:
+        end_ms = span[0] + hours * MS_PER_HOUR
+        rows = lake.read_ticker(symbol, end_ms=end_ms)
+        if rows.height > enough or end_ms > span[1]:
+            return rows
+        hours *= 8
 
 
-def _first_rows(lake: Lake, symbol: str, enough: int = 2_000) -> Iterator[pl.DataFrame]:
-    rows = 0
-    for _, frame in lake.iterate_ticker(symbol):
-        yield frame
-        rows += frame.height
-        if rows >= enough:
-            return
-
-
-def _interval_by_exchange(lake: Lake) -> dict[str, int | None]:
+def _interval_by_exchange(first_rows: Iterable[pl.DataFrame]) -> dict[str, int | None]:
     """Shortest typical ticker interval of each exchange: the liveliest symbol bears witness for its recorder."""
     found: dict[str, int | None] = {}
-    for symbol in lake.symbols("ticker"):
-        first = pl.concat([schema.TICKER.empty(), *_first_rows(lake, symbol)])
-        for (exchange,), rows in first.partition_by("exchange", as_dict=True).items():
-            interval = measure_ticker_interval_ms(rows)
-            known = found.get(exchange)
+    for rows in first_rows:
+        for (exchange,), own in rows.partition_by("exchange", as_dict=True).items():
+            interval, known = measure_ticker_interval_ms(own), found.get(exchange)
             found[exchange] = interval if known is None or (interval is not None and interval < known) else known
     return found
 
@@ -320,6 +321,16 @@ def _cascade_windows(cascades: pl.DataFrame, max_age_s: float) -> tuple[npt.NDAr
     )
 
 
+def _example_windows(cascades: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The surroundings of a symbol's largest cascades, by notional and by number."""
+    orders = ("notional_usd", "n_liquidations")
+    largest = pl.concat(cascades.sort(by, descending=True, maintain_order=True).head(N_EXAMPLES) for by in orders)
+    return (
+        largest["first_known"].to_physical().to_numpy() - _EXAMPLE_BEFORE_MS,
+        largest["ended"].to_physical().to_numpy() + _EXAMPLE_AFTER_MS,
+    )
+
+
 def _inside(rows: pl.DataFrame, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> pl.Series:
     """Which rows were known inside one of the windows [start, end]."""
     known = rows["known_time"].to_physical().to_numpy()
@@ -352,27 +363,6 @@ def _attach(
         recorder = pl.DataFrame({"start": intervals.start_ms, "end": intervals.end_ms}).cast(schema.TIME)
         frames.append(attach_prices(cascades, prices.filter(pl.col("symbol") == symbol), recorder, config.cascades))
     return pl.concat(frames).sort("confirmed", "symbol", maintain_order=True)
-
-
-def _read_around(lake: Lake, cascades: pl.DataFrame) -> pl.DataFrame:
-    """Ticker around the largest cascades, by notional and by number."""
-    frames = [schema.TICKER.empty()]
-    largest = pl.concat(
-        cascades.sort(order, descending=True, maintain_order=True)
-        .group_by("symbol", maintain_order=True)
-        .head(N_EXAMPLES)
-        for order in ("notional_usd", "n_liquidations")
-    ).unique("cascade_id", maintain_order=True)
-    for row in largest.select(
-        "symbol", start=pl.col("start").to_physical(), ended=pl.col("ended").to_physical()
-    ).rows():
-        symbol, start, ended = row
-        frames.append(lake.read_ticker(symbol, start - _EXAMPLE_BEFORE_MS, ended + _EXAMPLE_AFTER_MS))
-    return (
-        pl.concat(frames)
-        .unique(["symbol", "source_file", "source_line"], maintain_order=True)
-        .sort("symbol", "known_time", maintain_order=True)
-    )
 
 
 def _concatenate(by_symbol: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

@@ -54,11 +54,15 @@ class TableWriter:
             raise EnvironmentFailure(f"cannot write table {table.name} into {self.folder}: {error}") from error
 
     def _open(self, name: str, schema: Any) -> Any:
+        import pyarrow
         from pyarrow import parquet
 
         assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        return parquet.ParquetWriter(self._paths(name)[0], schema, compression="zstd", compression_level=1)
+        texts = [field.name for field in schema if field.type in (pyarrow.string(), pyarrow.large_string())]
+        return parquet.ParquetWriter(
+            self._paths(name)[0], schema, compression="zstd", compression_level=1, use_dictionary=texts
+        )
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         assert self.folder is not None
