@@ -497,7 +497,7 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_file(tmp_path: Path, monke
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", fail)
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", fail)
     with pytest.raises(OSError, match="disk full"):
         save_figure(figure, path, "new")
     assert path.read_bytes() == old

@@ -245,11 +245,12 @@ def test_a_snapshot_forgets_what_it_does_not_say(tmp_path: Path) -> None:
 # Order.
 
 
-def test_rows_are_ordered_by_known_time_then_event_time_then_place_in_the_message(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [1, 4, 20, 2_000])
+def test_rows_are_ordered_by_known_time_then_event_time_then_place_in_the_message(tmp_path: Path, moments: int) -> None:
     generator = random.Random(9)
     lines = []
     for _ in range(300):
-        known = START_MS + generator.randrange(20)
+        known = START_MS + generator.randrange(moments)
         items = [
             liquidation_item(known - generator.randrange(5), price=f"{generator.uniform(1, 9):.9f}") for _ in range(3)
         ]

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -147,12 +148,9 @@ def save_figure(figure: Figure, path: Path, footer: str) -> None:
         # A symbol may be written in letters that the font lacks; boxes in its title are no reason to lose the figure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         line = figure.text(0.012, 0.08 / figure.get_figheight(), text, size=6.5, color=MUTED, va="bottom")
-        # Saving lays the figure out twice; once is enough when its places are fixed before.
-        layout = figure.get_layout_engine()
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-        figure.set_layout_engine(layout)
+        # `savefig` would lay the figure out and draw it twice.
+        figure.set_dpi(DOTS_PER_INCH)
+        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
         line.remove()
 
 

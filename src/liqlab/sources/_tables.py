@@ -19,17 +19,12 @@ from liqlab.core import schema
 from liqlab.core.schema import TIME
 from liqlab.core.time import MS_PER_MINUTE
 from liqlab.sources._capture import KIND_CODES, Capture, Columnar
+from liqlab.sources._order import compute_order, sort_rows
 from liqlab.sources._scanner import NO_TIME
 from liqlab.sources._wire import ASSUMED_DELAY_MS, DEFAULT_EXCHANGE, DELTA, TICKER_FIELDS
 
 #: After this long without a message of a symbol, what its earlier deltas said is no longer carried.
 CARRY_LIMIT_MS = MS_PER_MINUTE
-
-_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
-#: Ties up to this many are sorted one by one.
-_SHORT_RUN = 64
-
-Integers = NDArray[np.int64]
 
 _FIELD = {name: place for place, (name, _, _) in enumerate(TICKER_FIELDS)}
 _VALUE_COLUMNS = (
@@ -131,64 +126,8 @@ def mark_duplicates(table: str, rows: pl.DataFrame, assumed_delay_ms: int = ASSU
     """
     assumed = pl.col("event_time") + pl.duration(milliseconds=assumed_delay_ms)
     filled = rows.with_columns(pl.col("known_time").fill_null(assumed.cast(TIME)))
-    order = _canonical_order(filled)
-    if (np.diff(order) != 1).any():
-        filled = filled[order]
+    filled = sort_rows(filled)
     return filled.with_columns(is_duplicate=_repeats(table, filled))
-
-
-def _canonical_order(rows: pl.DataFrame) -> Integers:
-    """Places of the rows sorted by `_ORDER`."""
-    in_order = pl.Enum(rows["source_file"].unique().sort())
-    position = rows["position"].to_numpy() if "position" in rows.columns else np.zeros(rows.height, np.int64)
-    return _order(
-        rows["known_time"].to_physical().to_numpy(),
-        rows["event_time"].to_physical().to_numpy(),
-        position,
-        rows["source_file"].cast(in_order).to_physical().cast(pl.Int64).to_numpy(),
-        rows["source_line"].to_numpy(),
-    )
-
-
-def _order(known: Integers, event: Integers, position: Integers, file: Integers, line: Integers) -> Integers:
-    """Places sorted by the first column, then what ties on it by the others.
-
-    Captures come nearly sorted by known time, so this is several times faster than sorting by all columns at once.
-    """
-    order = np.argsort(known, kind="stable")
-    places = np.flatnonzero(_sort_ties(order, known, event, position, file, line))
-    rows_there = order[places]
-    by_all = (line[rows_there], file[rows_there], position[rows_there], event[rows_there], known[rows_there])
-    order[places] = rows_there[np.lexsort(by_all)]
-    return order
-
-
-@njit(cache=True, nogil=True)
-def _sort_ties(order, known, event, position, file, line):  # type: ignore[no-untyped-def]
-    """Sort short runs of equal known times in place; per place, whether it lies in a longer one that is not sorted."""
-    n = order.shape[0]
-    unsorted = np.zeros(n, np.bool_)
-    start = 0
-    while start < n:
-        end = start + 1
-        while end < n and known[order[end]] == known[order[start]]:
-            end += 1
-        if end - start <= _SHORT_RUN:
-            for i in range(start + 1, end):
-                row = order[i]
-                key = (event[row], position[row], file[row], line[row])
-                j = i
-                while j > start:
-                    other = order[j - 1]
-                    if (event[other], position[other], file[other], line[other]) <= key:
-                        break
-                    order[j] = other
-                    j -= 1
-                order[j] = row
-        else:
-            unsorted[start:end] = True
-        start = end
-    return unsorted
 
 
 def _repeats(table: str, rows: pl.DataFrame) -> pl.Series:
@@ -288,7 +227,7 @@ def _sorted(columns: Columnar, names: list[str]) -> Columnar:
     known = np.where(capture == NO_TIME, event + ASSUMED_DELAY_MS, capture)
     position = columns["position"].astype(np.int64) if "position" in columns else np.zeros(n, np.int64)
     ranks = np.argsort(np.argsort(np.array(names)))
-    order = _order(known, event, position, ranks[columns["file"]], columns["line"])
+    order = compute_order(known, event, position, ranks[columns["file"]], columns["line"])
     return {name: column[order] for name, column in columns.items()}
 
 
