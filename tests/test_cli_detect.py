@@ -286,3 +286,27 @@ def test_lines_of_megabytes_pass(tmp_path: Path) -> None:
         output, errors = process.communicate(timeout=PATIENCE_S)
     assert types_of(output) == ["confirmed", "ended"]
     assert errors.startswith("4 lines, 4 liquidations")
+
+
+def test_a_study_configuration_sets_the_thresholds_and_options_win_over_it(tmp_path: Path) -> None:
+    line = json.dumps(
+        {
+            "ts": 1_770_665_589_949,
+            "stream": "liquidation",
+            "result": {
+                "ts": 1_770_665_589_887,
+                "data": [
+                    {"T": 1_770_665_589_426 + i, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": "70000"} for i in range(2)
+                ],
+            },
+        }
+    )
+    (tmp_path / "lines.jsonl").write_text(line + "\n")
+    (tmp_path / "study.toml").write_text("[cascades]\nmin_liquidations = 2\n")
+    command = [sys.executable, "-m", "liqlab.cli", "detect", "lines.jsonl", "--config", "study.toml", "--quiet"]
+    loose = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [json.loads(event)["type"] for event in loose.stdout.splitlines()] == ["confirmed", "ended"]
+    strict = subprocess.run(
+        [*command, "--min-liquidations", "3"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert strict.stdout == ""

@@ -218,6 +218,22 @@ def test_a_delivery_that_came_in_another_file_counts_once_whichever_file_comes_f
         assert (liquidations.read, liquidations.kept, liquidations.duplicates) == (2, 1, 1)
 
 
+def test_a_file_that_mixes_symbols_and_days_line_by_line_is_cut_like_any_other(tmp_path: Path, lake: Path) -> None:
+    generator = random.Random(2)
+    lines = []
+    for _ in range(3_000):
+        event, symbol = START_MS + generator.randrange(4 * DAY_MS), generator.choice(("A", "B", "C"))
+        price = f"{generator.uniform(1, 9):.6f}"
+        lines.append(
+            liquidation_line([liquidation_item(event, price=price, symbol=symbol)], event + 300, event, symbol)
+        )
+    write_capture(tmp_path / "data/a.jsonl", lines)
+    ingest(tmp_path / "data", lake)
+    check_same(lake, tmp_path / "data")
+    check_no_strays(lake)
+    assert len(parquet_files(lake)) == 3 * 5
+
+
 def test_what_was_read_is_kept_quarantined_or_a_duplicate(recording: Path, lake: Path) -> None:
     ingest(recording, lake)
     with Lake(lake) as opened:

@@ -47,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow", action="store_true", help="keep reading what is appended to FILE, across rotation, until Ctrl-C"
     )
-    parser.add_argument("--preset", metavar="NAME", default="plan", help="plan or p95 (default plan)")
+    parser.add_argument("--preset", metavar="NAME", help="plan (default) or p95")
     parser.add_argument("--max-gap-s", type=float, metavar="X", help="longest silence inside a cascade, in seconds")
     parser.add_argument("--min-liquidations", type=int, metavar="N", help="fewest liquidations of a cascade")
     parser.add_argument("--min-notional-usd", type=float, metavar="X", help="smallest notional of a cascade, in USD")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="study configuration in TOML; its [cascades] count")
     parser.add_argument(
         "--symbols", nargs="+", metavar="SYMBOL", help="only these symbols, separated by spaces or commas"
     )
@@ -59,13 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect until the input ends or Ctrl-C; the exit code."""
     from liqlab.cascades import CascadeConfig, StreamDetector
+    from liqlab.cli._source import split_symbols
     from liqlab.core.errors import SourceError
 
-    config = CascadeConfig(
-        arguments.preset, arguments.max_gap_s, arguments.min_liquidations, arguments.min_notional_usd
-    )
-    symbols = [name for text in arguments.symbols or [] for name in text.split(",") if name]
-    session = _Session(StreamDetector(config.resolve(), symbols or None))
+    given = {name: getattr(arguments, name) for name in ("preset", "max_gap_s", "min_liquidations", "min_notional_usd")}
+    if arguments.config is None:
+        config = CascadeConfig(**{name: value for name, value in given.items() if value is not None})
+    else:
+        from liqlab.study import load_study_config
+
+        config = load_study_config(arguments.config, cascades=given).cascades
+    session = _Session(StreamDetector(config.resolve(), split_symbols(arguments.symbols)))
     with _interruptible() as interrupted:
         _read(arguments.file, arguments.follow, session, interrupted)
         session.finish()

@@ -45,15 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the captures and say what was written; the exit code."""
+    from liqlab.cli._source import split_symbols
     from liqlab.core.time import parse_time
     from liqlab.worlds import DEFAULT_SYMBOLS, simulate
 
-    symbols = [name for text in arguments.symbols or [] for name in text.split(",") if name]
     summary = simulate(
         arguments.output,
         days=arguments.days,
         seed=arguments.seed,
-        symbols=symbols or DEFAULT_SYMBOLS,
+        symbols=split_symbols(arguments.symbols) or DEFAULT_SYMBOLS,
         start_ms=parse_time(arguments.start),
         ticker=arguments.ticker,
         dirt=arguments.dirt,

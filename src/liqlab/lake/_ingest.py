@@ -8,6 +8,7 @@ manifest makes the batch true. A process that dies in between leaves the lake as
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ from liqlab.sources import (
 #: A batch is committed when it has this many files or this many bytes on disk: it bounds memory.
 BATCH_FILES = 512
 BATCH_BYTES = 16 << 20
+#: Rows in more runs of one symbol and day than this are sorted before they are cut.
+MANY_RUNS = 1_000
 
 
 @dataclass(frozen=True)
@@ -250,12 +253,28 @@ def _commit(lake: Path, old: Manifest, done: list[_Parsed], source: Path, worker
 
 
 def _partition(tables: dict[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """(key, rows) of every table, symbol and day."""
     for table, rows in tables.items():
-        if rows.is_empty():
-            continue
-        day = pl.col("event_time").to_physical() // MS_PER_DAY
-        for (symbol, number), part in rows.with_columns(day=day).partition_by(["symbol", "day"], as_dict=True).items():
-            yield f"{table}/{symbol}/{format_day(number)}", part.drop("day")
+        starts = _find_runs(rows)
+        if len(starts) > MANY_RUNS:
+            day = pl.col("event_time").to_physical() // MS_PER_DAY
+            rows = rows.sort("symbol", day, maintain_order=True)
+            starts = _find_runs(rows)
+        slices: dict[str, list[pl.DataFrame]] = {}
+        for start, end in itertools.pairwise([*starts, rows.height]):
+            event_ms = rows["event_time"].to_physical()[start]
+            key = f"{table}/{rows['symbol'][start]}/{format_day(event_ms // MS_PER_DAY)}"
+            slices.setdefault(key, []).append(rows[start:end])
+        yield from ((key, pl.concat(parts)) for key, parts in slices.items())
+
+
+def _find_runs(rows: pl.DataFrame) -> list[int]:
+    """Where runs of one symbol and day start: hourly files give few of them, and cutting there moves no row."""
+    if rows.is_empty():
+        return []
+    day = rows["event_time"].to_physical() // MS_PER_DAY
+    begins = (rows["symbol"] != rows["symbol"].shift()) | (day != day.shift())
+    return [0, *begins.arg_true().to_list()]
 
 
 def _keys_of_files(parts: dict[str, pl.DataFrame]) -> dict[str, list[str]]:

@@ -102,7 +102,7 @@ _LIQUIDATION_ORDER = ("known_time", "event_time", "position", "source_file", "so
 def _from_folder(
     folder: Path, table: str, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None
 ) -> pl.DataFrame:
-    stored = store_rows(_parse(folder))
+    stored = store_rows(_parse(folder), ordered=True)
     if symbols is not None:
         available = sorted({symbol for rows in stored.values() for symbol in rows["symbol"].unique()})
         for symbol in symbols:

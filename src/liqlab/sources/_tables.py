@@ -96,8 +96,11 @@ _IDENTITY = {
 }
 
 
-def store_rows(captures: Sequence[Capture]) -> dict[str, pl.DataFrame]:
-    """Stored rows of some captures in canonical order: table name to frame with the columns of `STORED`."""
+def store_rows(captures: Sequence[Capture], *, ordered: bool = False) -> dict[str, pl.DataFrame]:
+    """Stored rows of some captures: table name to frame with the columns of `STORED`.
+
+    They come file by file, or, when `ordered`, in canonical order, which costs less here than later.
+    """
     makers = {"liquidations": _stored_liquidations, "ticker": _stored_ticker, "long_short_ratio": _stored_ratios}
     gathered = {"liquidations": "liquidations", "ticker": "tickers", "long_short_ratio": "ratios"}
     frames = {}
@@ -105,7 +108,8 @@ def store_rows(captures: Sequence[Capture]) -> dict[str, pl.DataFrame]:
         parts = [capture for capture in captures if len(getattr(capture, gathered[table])["line"])]
         if parts:
             columns, names = _concatenate(parts, gathered[table])
-            columns = _sorted(columns, names)
+            if ordered:
+                columns = _sorted(columns, names)
             frames[table] = pl.DataFrame(make(columns, names), schema=STORED[table])
         else:
             frames[table] = pl.DataFrame(schema=STORED[table])
