@@ -1,8 +1,8 @@
 """Reading captures and ingesting them, against the obvious loops; results are compared in the same run.
 
 Run with `python benchmarks/ingest.py`; prints a Markdown table. `--scale 0.1` makes everything ten times smaller.
-Each figure is the ratio of medians of three runs, after one run that fills the caches (bytecode, compiled kernels,
-pages).
+Each ratio is one of medians of three runs, taken in turn so that both see the same machine, after one run that fills
+the caches (bytecode, compiled kernels, pages).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import itertools
-import json
 import os
 import statistics
 import subprocess
@@ -20,12 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 from isal import igzip
+from obvious import load_liquidations_obviously, load_ticker_obviously
 
 from liqlab.lake import Lake, load_liquidations, load_ticker
 
@@ -36,7 +35,7 @@ RUNS = 3
 LIQUIDATION_HOURS = 48
 TICKERS_PER_HOUR = 36_000
 #: Hours of one symbol's ticker: for the ratio, and for memory with N and 4N files.
-TICKER_HOURS, FEW_HOURS, MANY_HOURS = 56, 24, 96
+TICKER_HOURS, FEW_HOURS, MANY_HOURS = 56, 40, 160
 
 Row = tuple[str, str, str, str]
 
@@ -91,32 +90,6 @@ def write_liquidations(folder: Path, messages: int) -> None:
         path.write_bytes(gzip.compress(text.encode(), 6, mtime=0))
 
 
-def load_liquidations_obviously(folder: Path) -> pd.DataFrame:
-    """What one writes first: `json.loads` for each line, a dictionary for each row, pandas."""
-    rows = []
-    for path in sorted(folder.rglob("*.jsonl.gz")):
-        with gzip.open(path, "rt") as stream:
-            for line in stream:
-                message = json.loads(line)
-                for item in message["result"]["data"]:
-                    rows.append(
-                        {
-                            "symbol": item["s"],
-                            "event_time": item["T"],
-                            "push_time": message["result"]["ts"],
-                            "known_time": message["ts"],
-                            "liquidated_side": "long" if item["S"] == "Buy" else "short",
-                            "quantity": float(item["v"]),
-                            "price": float(item["p"]),
-                        }
-                    )
-    frame = pd.DataFrame(rows)
-    for column in ("event_time", "push_time", "known_time"):
-        frame[column] = pd.to_datetime(frame[column], unit="ms", utc=True)
-    frame["notional_usd"] = frame["price"] * frame["quantity"]
-    return frame.sort_values(["known_time", "event_time"], kind="stable", ignore_index=True)
-
-
 def measure_liquidations(folder: Path, messages: int) -> Iterator[Row]:
     """The library call on all cores and on one, then the whole command."""
     source = folder / "liquidations"
@@ -124,22 +97,28 @@ def measure_liquidations(folder: Path, messages: int) -> Iterator[Row]:
     found, expected = load_liquidations(source), load_liquidations_obviously(source)
     check_equal(found, expected)
     size = f"{messages:,} messages"
-    slow = median_s(lambda: load_liquidations_obviously(source))
-    fast = median_s(lambda: load_liquidations(source))
-    yield result(f"liquidations to a table, {size}, {count_cores()} cores", fast, slow)
+
+    def both(what: str) -> Row:
+        return compare(what, lambda: load_liquidations(source), lambda: load_liquidations_obviously(source))
+
+    yield both(f"liquidations to a table, {size}, {count_cores()} cores")
     with one_core():
-        alone, slow_alone = (
-            median_s(lambda: load_liquidations(source)),
-            median_s(lambda: load_liquidations_obviously(source)),
-        )
-    yield result(f"liquidations to a table, {size}, 1 core", alone, slow_alone)
+        yield both(f"liquidations to a table, {size}, 1 core")
     numbers = itertools.count()
-    whole = median_s(lambda: run_ingest(source, folder / f"lake{next(numbers)}"))
-    with_write = median_s(lambda: load_liquidations_obviously(source).to_parquet(folder / "obvious.parquet"))
+    obvious = [
+        sys.executable,
+        str(Path(__file__).with_name("obvious.py")),
+        str(source),
+        str(folder / "obvious.parquet"),
+    ]
+    yield compare(
+        f"both as a command that writes Parquet, start-up included, {size}",
+        lambda: run(*ingest_command(source, folder / f"lake{next(numbers)}")),
+        lambda: run(*obvious),
+    )
+    check_equal(load_liquidations(folder / "lake0"), pd.read_parquet(folder / "obvious.parquet"))
     with Lake(folder / "lake0") as lake:
         assert all(row.holds for row in lake.reconcile())
-    check_equal(load_liquidations(folder / "lake0"), expected)
-    yield result(f"`liqlab ingest`, start-up, hashing and writing included, {size}", whole, with_write)
 
 
 # Ticker.
@@ -174,48 +153,18 @@ def write_ticker(folder: Path, hours: int) -> list[Path]:
     return paths
 
 
-TICKER_FIELDS = {
-    "lastPrice": "last_price",
-    "markPrice": "mark_price",
-    "indexPrice": "index_price",
-    "fundingRate": "funding_rate",
-    "bid1Price": "bid_price",
-    "bid1Size": "bid_size",
-    "ask1Price": "ask_price",
-    "ask1Size": "ask_size",
-}
-
-
-def load_ticker_obviously(folder: Path) -> pd.DataFrame:
-    """What one writes first: `json.loads` for each frame and a dictionary that carries the state."""
-    rows = []
-    state: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*.jsonl.gz")):
-        with gzip.open(path, "rt") as stream:
-            for line in stream:
-                message = json.loads(line)
-                data = message["result"]["data"]
-                state = {**state, **data} if message["result"]["type"] == "delta" else data
-                interest = float(state["openInterest"]) / 2
-                values = [float(state[name]) for name in TICKER_FIELDS]
-                rows.append((state["symbol"], message["result"]["ts"], message["ts"], interest, *values))
-    names = ["symbol", "event_time", "known_time", "open_interest", *TICKER_FIELDS.values()]
-    frame = pd.DataFrame(rows, columns=names)
-    for column in ("event_time", "known_time"):
-        frame[column] = pd.to_datetime(frame[column], unit="ms", utc=True)
-    return frame.sort_values("known_time", kind="stable", ignore_index=True)
-
-
 def measure_ticker(folder: Path, scale: float) -> Iterator[Row]:
     """The library call, then the memory of an ingest of N and of 4N files."""
     hours = [max(1, round(count * scale)) for count in (TICKER_HOURS, FEW_HOURS, MANY_HOURS)]
     paths = write_ticker(folder / "all", max(hours))
     sources = [link(folder / f"ticker_{count}_{i}", paths[:count]) for i, count in enumerate(hours)]
     check_equal(load_ticker(sources[0]), load_ticker_obviously(sources[0]))
-    slow = median_s(lambda: load_ticker_obviously(sources[0]))
-    fast = median_s(lambda: load_ticker(sources[0]))
-    yield result(f"ticker to a table, {hours[0] * TICKERS_PER_HOUR:,} frames, deltas carried", fast, slow)
-    few, many = (run_ingest(source, folder / f"{source.name}_lake") for source in sources[1:])
+    yield compare(
+        f"ticker to a table, {hours[0] * TICKERS_PER_HOUR:,} frames, deltas carried",
+        lambda: load_ticker(sources[0]),
+        lambda: load_ticker_obviously(sources[0]),
+    )
+    few, many = (measure_peak_mb(source, folder / f"{source.name}_lake") for source in sources[1:])
     what = f"peak memory of `liqlab ingest`, {hours[1]} and {hours[2]} hourly ticker files"
     yield what, f"{few:,.0f} and {many:,.0f} MB", "", f"{many / few:.2f}"
 
@@ -231,27 +180,36 @@ def link(folder: Path, paths: list[Path]) -> Path:
 # Measuring.
 
 
-def run_ingest(source: Path, lake: Path) -> float:
-    """Run the command; its peak memory in MB."""
-    command = [sys.executable, "-m", "liqlab.cli", "ingest", str(source), "--lake", str(lake), "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1024
+def ingest_command(source: Path, lake: Path) -> list[str]:
+    return [sys.executable, "-m", "liqlab.cli", "ingest", str(source), "--lake", str(lake), "--quiet"]
 
 
-def median_s(work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def result(what: str, fast_s: float, slow_s: float) -> Row:
+#: Starts a command and prints its peak memory in KB: a process inherits the peak of the one that started it.
+_STARTER = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def measure_peak_mb(source: Path, lake: Path) -> float:
+    return int(run(sys.executable, "-c", _STARTER, *ingest_command(source, lake))) / 1024
+
+
+def compare(what: str, fast: Callable[[], object], slow: Callable[[], object]) -> Row:
+    seconds = [(time_s(fast), time_s(slow)) for _ in range(RUNS)]
+    fast_s, slow_s = (statistics.median(column) for column in zip(*seconds, strict=True))
     return what, f"{fast_s:.2f} s", f"{slow_s:.2f} s", f"{slow_s / fast_s:.1f}"
+
+
+def time_s(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def count_cores() -> int:

@@ -137,7 +137,7 @@ def test_killed_again_and_again_at_any_moment_the_lake_ends_up_the_same(
             time.sleep(generator.uniform(0.1, 0.8))
         progress.append(check_whole(lake))
     assert progress == sorted(progress)
-    assert len(set(progress)) > 5
+    assert len(set(progress)) > 3
     with child(recording, lake) as process:
         assert finish(process) == (0, "")
     check_same(lake, undisturbed)

@@ -184,6 +184,7 @@ def test_neither_the_order_of_ingest_nor_the_size_of_batches_matters(
     source, lake = tmp_path / "source", tmp_path / "lake"
     monkeypatch.setattr("liqlab.lake._ingest.BATCH_FILES", generator.choice((1, 2, 3, 7, 50)))
     monkeypatch.setattr("liqlab.lake._ingest.BATCH_BYTES", generator.choice((1, 4_000, 1 << 24)))
+    monkeypatch.setattr("liqlab.lake._ingest.GROUP_BYTES", generator.choice((1, 2_000, 1 << 20)))
     while names:
         for _ in range(generator.randrange(1, 15)):
             if names:

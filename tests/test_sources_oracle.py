@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from capture_lines import START_MS, compress, frame_line, liquidation_item, liquidation_line, ratio_line, rest_line
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from liqlab.sources import Capture, parse_capture, parse_line, store_rows
@@ -412,7 +412,7 @@ def odd_time(generator: random.Random) -> Any:
 
 
 def decimal(generator: random.Random) -> Any:
-    text = f"{generator.uniform(0.001, 90_000):.{generator.randrange(0, 12)}f}"
+    text = f"{generator.uniform(0.001, 90_000):.{generator.randrange(0, 16)}f}"
     return text if generator.random() < 0.7 else Raw(text)
 
 
@@ -577,7 +577,9 @@ def test_fast_and_obvious_reader_agree_on_arbitrary_bytes(
     lines = corpus(seed, 6, 0.3, 0.1).split(b"\n")
     for text in junk:
         lines.insert(generator.randrange(len(lines)), text)
-    check_agreement(b"\n".join(lines) + b"\n", tmp_path_factory.getbasetemp() / "arbitrary.jsonl")
+    data = b"\n".join(lines) + b"\n"
+    assume(not data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))  # that would be a damaged compressed file
+    check_agreement(data, tmp_path_factory.getbasetemp() / "arbitrary.jsonl")
 
 
 def clean_lines(generator: random.Random, count: int) -> list[str]:

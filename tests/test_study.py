@@ -76,7 +76,10 @@ def test_bars_of_every_width_hold_every_liquidation_once(simulated: tuple[Path, 
 def test_the_dataset_walked_day_by_day_equals_one_join_over_everything(tmp_path: Path) -> None:
     from liqlab.panel import compute_coverage, join_dataset
 
-    simulate(tmp_path / "captures", days=1.2, seed=5, symbols=("ETHUSDT",), ticker="websocket", dirt=True, workers=1)
+    evening = 1_770_674_400_000  # 22:00, so that four hours cross midnight
+    simulate(
+        tmp_path / "captures", days=1 / 6, seed=5, symbols=("ETHUSDT",), start_ms=evening, ticker="websocket", dirt=True
+    )
     ingest(tmp_path / "captures", tmp_path / "lake")
     with Lake(tmp_path / "lake") as lake:
         study = run_study(lake, tables=tmp_path / "tables")
@@ -89,7 +92,9 @@ def test_the_dataset_walked_day_by_day_equals_one_join_over_everything(tmp_path:
         )
         assert compute_coverage(lake.read_deliveries()).height
     written = pl.read_parquet(tmp_path / "tables" / "dataset.parquet")
-    assert written.height > 2 * 17_280 * 0.5
+    assert written.height == 4 * 720
+    assert written["time"].dt.date().n_unique() == 2
+    assert written["mark_price"].drop_nulls().len() > 2_000
     assert written.equals(whole.select(written.columns))
 
 

@@ -48,6 +48,8 @@ from liqlab.sources import (
 #: A batch is committed when it has this many files or this many bytes on disk: it bounds memory.
 BATCH_FILES = 512
 BATCH_BYTES = 16 << 20
+#: Files are parsed in groups of this many bytes: big enough to be worth a frame, small enough for all workers.
+GROUP_BYTES = 1 << 20
 #: Rows in more runs of one symbol and day than this are sorted before they are cut.
 MANY_RUNS = 1_000
 
@@ -74,11 +76,19 @@ class _Pending:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A pending file with its hash and, unless the lake already holds these bytes, its content."""
+    """A pending file with its hash and, unless the lake already holds these bytes, its counts and quarantine."""
 
     pending: _Pending
     sha256: str
     capture: Capture | None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Some parsed files and their rows by partition key."""
+
+    files: list[_Parsed]
+    parts: dict[str, pl.DataFrame]
 
 
 def ingest(
@@ -146,12 +156,11 @@ def _ingest_held(
     pending = list(_list_changed(source, paths, manifest))
     parsed = replaced = 0
     with stage(progress, "ingest", len(pending)):
-        for batch in _batches(pending):
-            done = list(_parse_batch(batch, manifest, workers, progress))
-            fresh = [file for file in done if file.capture is not None]
+        for batch in _cut(pending, BATCH_FILES, BATCH_BYTES):
+            before = manifest
+            manifest, fresh = _ingest_batch(source, batch, lake, before, workers, progress)
             parsed += len(fresh)
-            replaced += sum(file.pending.name in manifest.files for file in fresh)
-            manifest = _commit(lake, manifest, done, source, workers)
+            replaced += sum(name in before.files for name in fresh)
     if str(source.resolve()) not in manifest.sources:
         manifest.sources.append(str(source.resolve()))
         save_manifest(lake, manifest)
@@ -160,6 +169,15 @@ def _ingest_held(
         raise SourceError(_nothing_valid(source, manifest))
     missing = sum(name not in names for name in manifest.files)
     return IngestSummary(len(paths), parsed, len(paths) - parsed, replaced, missing)
+
+
+def _ingest_batch(
+    source: Path, batch: list[_Pending], lake: Path, manifest: Manifest, workers: int | None, progress: Progress
+) -> tuple[Manifest, list[str]]:
+    """(new manifest, names of the files that were parsed); the rows are forgotten when it returns."""
+    groups = list(_parse_batch(batch, manifest, workers, progress))
+    fresh = [file.pending.name for group in groups for file in group.files if file.capture is not None]
+    return _commit(lake, manifest, groups, source, workers), fresh
 
 
 def _nothing_valid(source: Path, manifest: Manifest) -> str:
@@ -189,50 +207,67 @@ def _list_changed(source: Path, paths: list[Path], manifest: Manifest) -> Iterat
             yield _Pending(path, name, stamp)
 
 
-def _batches(pending: Iterable[_Pending]) -> Iterator[list[_Pending]]:
-    batch: list[_Pending] = []
+def _cut(pending: Iterable[_Pending], most_files: int, most_bytes: int) -> Iterator[list[_Pending]]:
+    """The files in order, in lists that end when they reach one of the two."""
+    part: list[_Pending] = []
     size = 0
     for file in pending:
-        batch.append(file)
+        part.append(file)
         size += file.stamp[0]
-        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        if len(part) >= most_files or size >= most_bytes:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _parse_batch(
     batch: list[_Pending], manifest: Manifest, workers: int | None, progress: Progress
-) -> Iterator[_Parsed]:
-    def parse(file: _Pending) -> _Parsed:
-        try:
-            digest = hash_file(file.path)
-            known = manifest.files.get(file.name)
-            if known is not None and known.sha256 == digest:
-                return _Parsed(file, digest, None)
-            return _Parsed(file, digest, parse_capture(file.path, file.name))
-        except OSError as error:
-            raise EnvironmentFailure(f"cannot read {file.path}: {error.strerror}") from error
+) -> Iterator[_Group]:
+    def parse_group(files: list[_Pending]) -> _Group:
+        parsed = [_parse(file, manifest) for file in files]
+        captures = [file.capture for file in parsed if file.capture is not None]
+        group = _Group(parsed, dict(_partition(store_rows(captures))))
+        for capture in captures:
+            capture.liquidations, capture.tickers, capture.ratios = {}, {}, {}
+        return group
 
-    for parsed in ordered_map(parse, batch, workers, kind="threads"):
-        progress.advance()
-        yield parsed
+    for group in ordered_map(parse_group, _cut(batch, BATCH_FILES, GROUP_BYTES), workers, kind="threads"):
+        progress.advance(len(group.files))
+        yield group
 
 
-def _commit(lake: Path, old: Manifest, done: list[_Parsed], source: Path, workers: int | None) -> Manifest:
+def _parse(file: _Pending, manifest: Manifest) -> _Parsed:
+    try:
+        digest = hash_file(file.path)
+        known = manifest.files.get(file.name)
+        if known is not None and known.sha256 == digest:
+            return _Parsed(file, digest, None)
+        return _Parsed(file, digest, parse_capture(file.path, file.name))
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read {file.path}: {error.strerror}") from error
+
+
+def _commit(lake: Path, old: Manifest, groups: list[_Group], source: Path, workers: int | None) -> Manifest:
     """Write what the batch changes and make it true; gives the new manifest."""
     generation = old.generation + 1
-    captures = [file.capture for file in done if file.capture is not None]
-    replaced = {capture.source_file for capture in captures}
-    parts = dict(_partition(store_rows(captures)))
-    touched = sorted({*parts, *(key for name in replaced if name in old.files for key in old.files[name].partitions)})
+    done = [file for group in groups for file in group.files]
+    stale: dict[str, list[str]] = {}
+    for file in done:
+        if file.capture is not None and file.pending.name in old.files:
+            for key in old.files[file.pending.name].partitions:
+                stale.setdefault(key, []).append(file.pending.name)
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for group in groups:
+        for key, rows in group.parts.items():
+            parts.setdefault(key, []).append(rows)
 
     def write(key: str) -> tuple[str, PartitionEntry | None]:
-        return key, _write_partition(lake, key, old.partitions.get(key), replaced, parts.get(key), generation)
+        before, rows = old.partitions.get(key), parts.get(key, [])
+        return key, _write_partition(lake, key, before, stale.get(key, []), rows, generation)
 
     partitions = dict(old.partitions)
-    for key, entry in ordered_map(write, touched, workers, kind="threads"):
+    for key, entry in ordered_map(write, sorted({*parts, *stale}), workers, kind="threads"):
         if entry is None:
             partitions.pop(key, None)
         else:
@@ -277,11 +312,11 @@ def _find_runs(rows: pl.DataFrame) -> list[int]:
     return [0, *begins.arg_true().to_list()]
 
 
-def _keys_of_files(parts: dict[str, pl.DataFrame]) -> dict[str, list[str]]:
-    keys: dict[str, list[str]] = {}
-    for key, part in parts.items():
-        for name in part["source_file"].unique().to_list():
-            keys.setdefault(name, []).append(key)
+def _keys_of_files(parts: dict[str, list[pl.DataFrame]]) -> dict[str, set[str]]:
+    keys: dict[str, set[str]] = {}
+    for key, rows in parts.items():
+        for name in pl.concat([part["source_file"] for part in rows]).unique():
+            keys.setdefault(name, set()).add(key)
     return keys
 
 
@@ -289,17 +324,17 @@ def _write_partition(
     lake: Path,
     key: str,
     old: PartitionEntry | None,
-    replaced: set[str],
-    new: pl.DataFrame | None,
+    stale: list[str],
+    new: list[pl.DataFrame],
     generation: int,
 ) -> PartitionEntry | None:
-    """The partition anew: its old rows but those of replaced files, and the new rows; None when nothing is left."""
+    """The partition anew: its old rows but those of stale files, and the new rows; None when nothing is left."""
     table, symbol, day = key.split("/")
-    parts = [] if new is None else [new]
+    parts = new
     if old is not None:
-        kept = read_parquet(lake / old.file).filter(~pl.col("source_file").is_in(list(replaced)))
-        parts.insert(0, kept.select(list(STORED[table])))
-    rows = mark_duplicates(table, pl.concat(parts))
+        kept = read_parquet(lake / old.file, list(STORED[table]))
+        parts = [kept.filter(~pl.col("source_file").is_in(stale)) if stale else kept, *new]
+    rows = mark_duplicates(table, pl.concat(parts, rechunk=True))
     if rows.is_empty():
         return None
     file = f"{table}/symbol={symbol}/day={day}/{generation:08d}.parquet"
@@ -328,7 +363,7 @@ def _runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
 
 
 def _file_entry(
-    lake: Path, file: _Parsed, old: Manifest, keys_of_file: dict[str, list[str]], generation: int
+    lake: Path, file: _Parsed, old: Manifest, keys_of_file: dict[str, set[str]], generation: int
 ) -> FileEntry:
     pending, capture = file.pending, file.capture
     if capture is None:
@@ -341,7 +376,7 @@ def _file_entry(
         quarantined=dict(Counter(row.stream for row in capture.quarantine)),
         other_lines=capture.other_lines,
         quarantine_file=_write_quarantine(lake, capture, generation),
-        partitions=sorted(keys_of_file.get(pending.name, [])),
+        partitions=sorted(keys_of_file.get(pending.name, ())),
     )
 
 
