@@ -232,6 +232,8 @@ def _sorted(columns: Columnar, names: list[str]) -> Columnar:
     position = columns["position"].astype(np.int64) if "position" in columns else np.zeros(n, np.int64)
     ranks = np.argsort(np.argsort(np.array(names)))
     order = compute_order(known, event, position, ranks[columns["file"]], columns["line"])
+    if (np.diff(order) == 1).all():
+        return columns
     return {name: column[order] for name, column in columns.items()}
 
 

@@ -1,0 +1,116 @@
+"""What a study looks at: its symbols, its span, when the recorder listened, how often the ticker came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from liqlab.core import schema
+from liqlab.core.errors import SourceError
+from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, format_time
+from liqlab.lake import Lake
+from liqlab.panel import compute_coverage, measure_ticker_interval_ms
+from liqlab.study._configuration import StudyConfig
+
+#: A longer span of which a smaller share of the days holds rows is taken for a wrong clock.
+_LONGEST_SPAN_DAYS, _LEAST_DAYS_FRAC = 400, 0.1
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The symbols and the span [start_ms, end_ms), whole hours, of a study.
+
+    `ticker_interval_ms` is by symbol, None without a ticker; `coverage` is the table of that name, clipped to the span
+    that was asked for.
+    """
+
+    symbols: tuple[str, ...]
+    start_ms: int
+    end_ms: int
+    ticker_interval_ms: Mapping[str, int | None]
+    coverage: pl.DataFrame
+
+    @property
+    def days_ms(self) -> range:
+        """The midnight that begins each day of the span."""
+        return range(self.start_ms // MS_PER_DAY * MS_PER_DAY, self.end_ms, MS_PER_DAY)
+
+
+def find_scope(lake: Lake, config: StudyConfig) -> Scope:
+    """The scope of a study; `UserError` for a symbol that is not there, `SourceError` when the span holds no row."""
+    symbols = lake.check_symbols(config.symbols)
+    first_rows = {symbol: _first_ticker_rows(lake, symbol) for symbol in lake.symbols()}
+    by_exchange = _interval_by_exchange(first_rows.values())
+    coverage = compute_coverage(lake.read_deliveries(), config.coverage, by_exchange)
+    return Scope(
+        tuple(symbols),
+        *_span(lake, config, symbols),
+        {symbol: measure_ticker_interval_ms(first_rows[symbol]) for symbol in symbols},
+        _clip(coverage, config),
+    )
+
+
+def _first_ticker_rows(lake: Lake, symbol: str, enough: int = 1_000) -> pl.DataFrame:
+    """The first rows of a symbol's ticker, whatever span is asked for: its typical interval is measured on them."""
+    span = lake.span("ticker", symbol)
+    if span is None:
+        return schema.TICKER.empty()
+    hours = 1
+    while True:
+        end_ms = span[0] + hours * MS_PER_HOUR
+        rows = lake.read_ticker(symbol, end_ms=end_ms)
+        if rows.height > enough or end_ms > span[1]:
+            return rows
+        hours *= 8
+
+
+def _interval_by_exchange(first_rows: Iterable[pl.DataFrame]) -> dict[str, int | None]:
+    """Shortest typical ticker interval of each exchange: the liveliest symbol bears witness for its recorder."""
+    found: dict[str, int | None] = {}
+    for rows in first_rows:
+        for (exchange,), own in rows.partition_by("exchange", as_dict=True).items():
+            interval, known = measure_ticker_interval_ms(own), found.get(exchange)
+            found[exchange] = interval if known is None or (interval is not None and interval < known) else known
+    return found
+
+
+def _clip(coverage: pl.DataFrame, config: StudyConfig) -> pl.DataFrame:
+    """Coverage inside the span asked for: what was left out on purpose must not look like silence."""
+    start = pl.lit(config.start_ms, pl.Int64).cast(schema.TIME)
+    end = pl.lit(config.end_ms, pl.Int64).cast(schema.TIME)
+    clipped = coverage.with_columns(start=pl.max_horizontal("start", start), end=pl.min_horizontal("end", end))
+    return clipped.filter(pl.col("start") < pl.col("end"))
+
+
+def _span(lake: Lake, config: StudyConfig, symbols: list[str]) -> tuple[int, int]:
+    """Whole hours around everything known of the symbols, inside the span asked for."""
+    spans = [span for symbol in symbols for table in ("liquidations", "ticker") if (span := lake.span(table, symbol))]
+    if not spans:
+        raise SourceError("the source holds neither liquidations nor ticker of the symbols asked for")
+    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
+    start = first if config.start_ms is None else max(first, config.start_ms)
+    end = last + 1 if config.end_ms is None else min(last + 1, config.end_ms)
+    if start >= end:
+        raise SourceError(
+            f"nothing in the span asked for; the data reaches from {format_time(first)} to {format_time(last)} UTC"
+        )
+    _check_plausible(lake, start, end)
+    return start // MS_PER_HOUR * MS_PER_HOUR, -(-end // MS_PER_HOUR) * MS_PER_HOUR
+
+
+def _check_plausible(lake: Lake, start_ms: int, end_ms: int) -> None:
+    """A single row with a wrong clock must not make years of empty bars."""
+    runs = lake.read_deliveries().filter((pl.col("last_ms") >= start_ms) & (pl.col("first_ms") < end_ms))
+    days = {
+        day
+        for first, last in runs.select("first_ms", "last_ms").rows()
+        for day in range(first // MS_PER_DAY, last // MS_PER_DAY + 1)
+    }
+    span_days = (end_ms - start_ms) / MS_PER_DAY
+    if span_days > _LONGEST_SPAN_DAYS and len(days) < _LEAST_DAYS_FRAC * span_days:
+        raise SourceError(
+            f"rows reach from {format_time(start_ms)} to {format_time(end_ms)} UTC but fall on {len(days):,} days, "
+            "most likely by a wrong clock; give the real span with --start and --end"
+        )
