@@ -23,6 +23,7 @@ from liqlab.sources import (
     mark_duplicates,
     parse_capture,
     quarantine_rows,
+    sort_rows,
     store_rows,
 )
 
@@ -87,7 +88,7 @@ def _from_lake(
         chosen = sorted(lake.check_symbols(symbols))
         if table == "liquidations":
             frames = [lake.read_liquidations(symbol, start_ms, end_ms) for symbol in chosen]
-            return pl.concat([schema.LIQUIDATIONS.empty(), *frames]).sort(_LIQUIDATION_ORDER, maintain_order=True)
+            return sort_rows(pl.concat([schema.LIQUIDATIONS.empty(), *frames]))
         if table == "ticker":
             return pl.concat(
                 [schema.TICKER.empty(), *(lake.read_ticker(symbol, start_ms, end_ms) for symbol in chosen)]
@@ -96,13 +97,10 @@ def _from_lake(
         return select_span(ratios, start_ms, end_ms)
 
 
-_LIQUIDATION_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
-
-
 def _from_folder(
     folder: Path, table: str, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None
 ) -> pl.DataFrame:
-    stored = store_rows(_parse(folder), ordered=True)
+    stored = store_rows(_parse(folder), ordered=table == "liquidations")
     if symbols is not None:
         available = sorted({symbol for rows in stored.values() for symbol in rows["symbol"].unique()})
         for symbol in symbols:
@@ -111,16 +109,21 @@ def _from_folder(
     rows = stored[table]
     if symbols is not None:
         rows = rows.filter(pl.col("symbol").is_in(list(symbols)))
-    rows = mark_duplicates(table, rows)
     if table == "ticker":
-        parts = rows.partition_by("symbol", as_dict=True)
-        frames = [TickerCarry().fill(parts[key]) for key in sorted(parts)]
-        frame = pl.concat([schema.TICKER.empty(), *frames])
+        frame = _carried(rows)
     elif table == "liquidations":
-        frame = canonical_liquidations(rows)
+        frame = canonical_liquidations(mark_duplicates(table, rows))
     else:
-        frame = canonical_ratios(rows).sort("symbol", maintain_order=True)
+        frame = canonical_ratios(mark_duplicates(table, rows)).sort("symbol", maintain_order=True)
     return select_span(frame, start_ms, end_ms)
+
+
+def _carried(rows: pl.DataFrame) -> pl.DataFrame:
+    """The table `ticker` from stored rows, symbol by symbol."""
+    parts = [rows] if rows["symbol"].n_unique() == 1 else rows.partition_by("symbol")
+    parts.sort(key=lambda part: str(part["symbol"][0]))
+    frames = [TickerCarry().fill(mark_duplicates("ticker", part)) for part in parts]
+    return pl.concat([schema.TICKER.empty(), *frames])
 
 
 def _parse(folder: Path) -> list[Capture]:

@@ -87,7 +87,7 @@ def load_manifest(lake: Path) -> Manifest:
         ) from error
     except OSError as error:
         raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LakeDamagedError(f"{path} is damaged ({error}); delete the lake and ingest again") from error
     if manifest.format != FORMAT or manifest.schema_version != SCHEMA_VERSION:
         raise UserError(

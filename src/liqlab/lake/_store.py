@@ -18,7 +18,7 @@ from liqlab.core.time import MS_PER_DAY
 from liqlab.lake._lock import hold
 from liqlab.lake._manifest import FileEntry, PartitionEntry, load_manifest
 from liqlab.lake._parquet import read_parquet
-from liqlab.sources import TickerCarry, canonical_liquidations, canonical_ratios
+from liqlab.sources import TickerCarry, canonical_liquidations, canonical_ratios, sort_rows
 
 #: Table of a lake to the stream whose lines fill it.
 STREAM_OF_TABLE = {"liquidations": "liquidation", "ticker": "ticker", "long_short_ratio": "long_short_ratio"}
@@ -208,12 +208,7 @@ class Lake:
             return None
         if len(frames) == 1:
             return frames[0]
-        order = [
-            name
-            for name in ("known_time", "event_time", "position", "source_file", "source_line")
-            if name in frames[0].columns
-        ]
-        return pl.concat(frames).sort(order, maintain_order=True)
+        return sort_rows(pl.concat(frames))
 
 
 def select_span(rows: pl.DataFrame, start_ms: int | None, end_ms: int | None) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from liqlab.sources._capture import Capture, QuarantineRow, find_captures, hash_file, parse_capture
 from liqlab.sources._lines import CAPTURE_ENDINGS, read_lines
 from liqlab.sources._live import ParsedLine, parse_line
+from liqlab.sources._order import sort_rows
 from liqlab.sources._tables import (
     STORED,
     TickerCarry,
@@ -33,5 +34,6 @@ __all__ = [
     "parse_line",
     "quarantine_rows",
     "read_lines",
+    "sort_rows",
     "store_rows",
 ]

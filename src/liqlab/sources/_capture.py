@@ -20,6 +20,7 @@ from liqlab.sources._scanner import (
     KIND_SNAPSHOT,
     NO_TIME,
     Columns,
+    scan_block,
 )
 from liqlab.sources._wire import (
     DEFAULT_EXCHANGE,
@@ -127,8 +128,7 @@ class _Reader:
 
     def _take_block(self, block: bytes) -> None:
         first_line = self.capture.lines + 1
-        columns = Columns(len(block))
-        columns.fill(block, first_line)
+        columns = scan_block(block, first_line)
         n_liquidations, n_tickers, n_names, n_slow, n_lines = (int(count) for count in columns.counts)
         numbers = self._number_names(columns, block, n_names)
         if n_liquidations:

@@ -18,7 +18,10 @@ _SHORT_RUN = 64
 
 
 def sort_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Stored rows in canonical order; `known_time` must have no null. A table without `position` counts it as 0."""
+    """Rows of any table of captures in canonical order; a table without `position` counts it as 0.
+
+    `known_time` must have no null.
+    """
     if _is_in_order(rows):
         return rows
     in_order = pl.Enum(rows["source_file"].unique().sort())

@@ -9,10 +9,11 @@ All arrays are one-dimensional unless said otherwise. Times are milliseconds; `N
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from liqlab.core.time import EARLIEST_MS, LATEST_MS
 from liqlab.sources._wire import TICKER_FIELDS
@@ -56,49 +57,52 @@ _LIQUIDATION_BYTES = 36
 _TICKER_BYTES = 48
 
 
-class Columns:
-    """Room for what one block can give."""
+class Columns(NamedTuple):
+    """Room for what one block can give; the first index counts records, names or slow lines."""
 
-    def __init__(self, n_bytes: int) -> None:
-        liquidations = n_bytes // _LIQUIDATION_BYTES + 2
-        tickers = n_bytes // _TICKER_BYTES + 2
-        self.liq_line = np.empty(liquidations, np.int64)
-        self.liq_position = np.empty(liquidations, np.int32)
-        self.liq_time = np.empty((liquidations, 3), np.int64)  # capture, push, event
-        self.liq_long = np.empty(liquidations, np.bool_)
-        self.liq_value = np.empty((liquidations, 2))  # quantity, price
-        self.liq_name = np.empty((liquidations, 2), np.int32)  # symbol, exchange
-        self.tick_line = np.empty(tickers, np.int64)
-        self.tick_time = np.empty((tickers, 3), np.int64)  # capture, push, sequence
-        self.tick_kind = np.empty(tickers, np.int8)
-        self.tick_value = np.empty((tickers, _N_FIELDS))
-        self.tick_name = np.empty((tickers, 2), np.int32)
-        self.name_start = np.empty(MAX_NAMES, np.int64)
-        self.name_length = np.empty(MAX_NAMES, np.int64)
-        self.slow = np.empty((n_bytes // 2 + 2, 3), np.int64)  # line, start, end
-        self.counts = np.zeros(5, np.int64)  # liquidations, tickers, names, slow lines, lines
+    liq_line: NDArray[np.int64]
+    liq_position: NDArray[np.int32]
+    liq_time: NDArray[np.int64]  # capture, push, event
+    liq_long: NDArray[np.bool_]
+    liq_value: NDArray[np.float64]  # quantity, price
+    liq_name: NDArray[np.int32]  # symbol, exchange
+    tick_line: NDArray[np.int64]
+    tick_time: NDArray[np.int64]  # capture, push, sequence
+    tick_kind: NDArray[np.int8]
+    tick_value: NDArray[np.float64]  # in the order of TICKER_FIELDS
+    tick_name: NDArray[np.int32]
+    name_start: NDArray[np.int64]
+    name_length: NDArray[np.int64]
+    slow: NDArray[np.int64]  # line, start, end
+    counts: NDArray[np.int64]  # liquidations, tickers, names, slow lines, lines
 
-    def fill(self, block: bytes, first_line: int) -> None:
-        """Scan `block` (whole lines, each with its newline), whose first line has number `first_line`."""
-        scan(
-            np.frombuffer(block, np.uint8),
-            first_line,
-            self.liq_line,
-            self.liq_position,
-            self.liq_time,
-            self.liq_long,
-            self.liq_value,
-            self.liq_name,
-            self.tick_line,
-            self.tick_time,
-            self.tick_kind,
-            self.tick_value,
-            self.tick_name,
-            self.name_start,
-            self.name_length,
-            self.slow,
-            self.counts,
-        )
+
+def scan_block(block: bytes, first_line: int) -> Columns:
+    """Scan `block` (whole lines, each with its newline), whose first line has number `first_line`."""
+    columns = _make_columns(len(block))
+    _scan(np.frombuffer(block, np.uint8), first_line, columns)
+    return columns
+
+
+def _make_columns(n_bytes: int) -> Columns:
+    liquidations, tickers = n_bytes // _LIQUIDATION_BYTES + 2, n_bytes // _TICKER_BYTES + 2
+    return Columns(
+        liq_line=np.empty(liquidations, np.int64),
+        liq_position=np.empty(liquidations, np.int32),
+        liq_time=np.empty((liquidations, 3), np.int64),
+        liq_long=np.empty(liquidations, np.bool_),
+        liq_value=np.empty((liquidations, 2)),
+        liq_name=np.empty((liquidations, 2), np.int32),
+        tick_line=np.empty(tickers, np.int64),
+        tick_time=np.empty((tickers, 3), np.int64),
+        tick_kind=np.empty(tickers, np.int8),
+        tick_value=np.empty((tickers, _N_FIELDS)),
+        tick_name=np.empty((tickers, 2), np.int32),
+        name_start=np.empty(MAX_NAMES, np.int64),
+        name_length=np.empty(MAX_NAMES, np.int64),
+        slow=np.empty((n_bytes // 2 + 2, 3), np.int64),
+        counts=np.zeros(5, np.int64),
+    )
 
 
 def _compiled(function: Any) -> Any:
@@ -256,7 +260,7 @@ def _skip(buffer, at):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _name(buffer, at, upper, name_start, name_length, counts):  # type: ignore[no-untyped-def]
+def _name(buffer, at, upper, columns):  # type: ignore[no-untyped-def]
     """(end, number) of a symbol (`upper`) or exchange in quotes; end -1 when it is not plain or there is no room."""
     if _byte(buffer, at) != 34:
         return -1, -1
@@ -271,22 +275,22 @@ def _name(buffer, at, upper, name_start, name_length, counts):  # type: ignore[n
     length = at - start
     if length == 0 or length > 30:
         return -1, -1
-    for number in range(counts[2]):
-        if name_length[number] == length:
+    for number in range(columns.counts[2]):
+        if columns.name_length[number] == length:
             same = True
-            other = name_start[number]
+            other = columns.name_start[number]
             for i in range(length):
                 if _byte(buffer, other + i) != _byte(buffer, start + i):
                     same = False
                     break
             if same:
                 return at + 1, number
-    number = counts[2]
+    number = columns.counts[2]
     if number == MAX_NAMES:
         return -1, -1
-    name_start[number] = start
-    name_length[number] = length
-    counts[2] += 1
+    columns.name_start[number] = start
+    columns.name_length[number] = length
+    columns.counts[2] += 1
     return at + 1, number
 
 
@@ -308,20 +312,20 @@ def _once(seen, bit):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _liquidation(buffer, at, row, liq_time, liq_long, liq_value, liq_name, name_start, name_length, counts):  # type: ignore[no-untyped-def]
+def _liquidation(buffer, at, row, columns):  # type: ignore[no-untyped-def]
     """End of the liquidation object at `at`, written to `row`; -1 when it is not plain and valid."""
     if _byte(buffer, at) != 123:
         return -1
     at = _space(buffer, at + 1)
     seen = np.int64(0)
-    liq_name[row, 0] = -1
+    columns.liq_name[row, 0] = -1
     while True:
         at, key = _key(buffer, at)
         if at < 0:
             return -1
         if key == _T:
             seen = _once(seen, 1)
-            at, liq_time[row, 2] = _time(buffer, at)
+            at, columns.liq_time[row, 2] = _time(buffer, at)
         elif key == _S_SIDE:
             seen = _once(seen, 2)
             if _byte(buffer, at) != 34:
@@ -329,22 +333,22 @@ def _liquidation(buffer, at, row, liq_time, liq_long, liq_value, liq_name, name_
             end, word = _text(buffer, at + 1)
             if end < 0 or (word != _BUY and word != _SELL):
                 return -1
-            liq_long[row] = word == _BUY
+            columns.liq_long[row] = word == _BUY
             at = end + 1
         elif key == _V:
             seen = _once(seen, 4)
-            at, liq_value[row, 0] = _decimal(buffer, at)
-            if not liq_value[row, 0] > 0:
+            at, columns.liq_value[row, 0] = _decimal(buffer, at)
+            if not columns.liq_value[row, 0] > 0:
                 return -1
         elif key == _P:
             seen = _once(seen, 8)
-            at, liq_value[row, 1] = _decimal(buffer, at)
-            if not liq_value[row, 1] > 0:
+            at, columns.liq_value[row, 1] = _decimal(buffer, at)
+            if not columns.liq_value[row, 1] > 0:
                 return -1
         elif key == _S_SYMBOL:
             seen = _once(seen, 16)
-            at, number = _name(buffer, at, True, name_start, name_length, counts)
-            liq_name[row, 0] = number
+            at, number = _name(buffer, at, True, columns)
+            columns.liq_name[row, 0] = number
         else:
             at = _skip(buffer, at)
         if at < 0 or seen < 0:
@@ -357,22 +361,22 @@ def _liquidation(buffer, at, row, liq_time, liq_long, liq_value, liq_name, name_
 
 
 @_compiled
-def _ticker(buffer, at, row, tick_value, tick_name, name_start, name_length, counts):  # type: ignore[no-untyped-def]
+def _ticker(buffer, at, row, columns):  # type: ignore[no-untyped-def]
     """End of the ticker object at `at`, written to `row`; -1 when it is not plain and valid."""
     if _byte(buffer, at) != 123:
         return -1
     at = _space(buffer, at + 1)
     seen = np.int64(0)
-    tick_name[row, 0] = -1
-    tick_value[row, :] = np.nan
+    columns.tick_name[row, 0] = -1
+    columns.tick_value[row, :] = np.nan
     while True:
         at, key = _key(buffer, at)
         if at < 0:
             return -1
         if key == _SYMBOL:
             seen = _once(seen, 1 << 40)
-            at, number = _name(buffer, at, True, name_start, name_length, counts)
-            tick_name[row, 0] = number
+            at, number = _name(buffer, at, True, columns)
+            columns.tick_name[row, 0] = number
         else:
             column = -1
             for i in range(_N_FIELDS):
@@ -385,12 +389,12 @@ def _ticker(buffer, at, row, tick_value, tick_name, name_start, name_length, cou
                 seen = _once(seen, 1 << column)
                 if column == _FUNDING_TIME:
                     at, time = _time(buffer, at)
-                    tick_value[row, column] = time
+                    columns.tick_value[row, column] = time
                 elif column == _FUNDING_TIME - 1:
-                    at, tick_value[row, column] = _signed(buffer, at)
+                    at, columns.tick_value[row, column] = _signed(buffer, at)
                 else:
-                    at, tick_value[row, column] = _decimal(buffer, at)
-                    if tick_value[row, column] == 0 and not _ZERO_ALLOWED[column]:
+                    at, columns.tick_value[row, column] = _decimal(buffer, at)
+                    if columns.tick_value[row, column] == 0 and not _ZERO_ALLOWED[column]:
                         return -1
         if at < 0 or seen < 0:
             return -1
@@ -402,22 +406,7 @@ def _ticker(buffer, at, row, tick_value, tick_name, name_start, name_length, cou
 
 
 @_compiled
-def _result(  # type: ignore[no-untyped-def]
-    buffer,
-    at,
-    state,
-    liq_row,
-    tick_row,
-    liq_time,
-    liq_long,
-    liq_value,
-    liq_name,
-    tick_value,
-    tick_name,
-    name_start,
-    name_length,
-    counts,
-):
+def _result(buffer, at, state, liq_row, tick_row, columns):  # type: ignore[no-untyped-def]
     """End of the `result` object at `at`; -1 when it is not one of the known shapes."""
     if _byte(buffer, at) != 123:
         return -1
@@ -437,18 +426,7 @@ def _result(  # type: ignore[no-untyped-def]
                 at = _space(buffer, at + 1)
                 closed = False
                 while not closed:
-                    at = _liquidation(
-                        buffer,
-                        at,
-                        liq_row + state[_ITEMS],
-                        liq_time,
-                        liq_long,
-                        liq_value,
-                        liq_name,
-                        name_start,
-                        name_length,
-                        counts,
-                    )
+                    at = _liquidation(buffer, at, liq_row + state[_ITEMS], columns)
                     if at < 0:
                         return -1
                     state[_ITEMS] += 1
@@ -457,16 +435,14 @@ def _result(  # type: ignore[no-untyped-def]
                         return -1
             else:
                 state[_SHAPE] = CODE_TICKER
-                at = _ticker(buffer, at, tick_row, tick_value, tick_name, name_start, name_length, counts)
+                at = _ticker(buffer, at, tick_row, columns)
         elif key == _LIST:
             seen = _once(seen, 2)
             if _byte(buffer, at) != 91:
                 return -1
             state[_SHAPE] = CODE_TICKER
             state[_KIND] = KIND_REST
-            at = _ticker(
-                buffer, _space(buffer, at + 1), tick_row, tick_value, tick_name, name_start, name_length, counts
-            )
+            at = _ticker(buffer, _space(buffer, at + 1), tick_row, columns)
             if at < 0:
                 return -1
             at, closed = _next(buffer, at, 93)
@@ -502,22 +478,7 @@ def _result(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _line(  # type: ignore[no-untyped-def]
-    buffer,
-    at,
-    state,
-    liq_row,
-    tick_row,
-    liq_time,
-    liq_long,
-    liq_value,
-    liq_name,
-    tick_value,
-    tick_name,
-    name_start,
-    name_length,
-    counts,
-):
+def _line(buffer, at, state, liq_row, tick_row, columns):  # type: ignore[no-untyped-def]
     """Place of the newline of the line at `at`, its records written; -1 when the slow parser must decide."""
     state[:] = 0
     state[_CAPTURE] = NO_TIME
@@ -551,30 +512,15 @@ def _line(  # type: ignore[no-untyped-def]
                 return -1
         elif key == _SYMBOL:
             state[_SEEN] = _once(state[_SEEN], 4)
-            at, number = _name(buffer, at, True, name_start, name_length, counts)
+            at, number = _name(buffer, at, True, columns)
             state[_SYMBOL_ID] = number
         elif key == _EXCHANGE:
             state[_SEEN] = _once(state[_SEEN], 8)
-            at, number = _name(buffer, at, False, name_start, name_length, counts)
+            at, number = _name(buffer, at, False, columns)
             state[_EXCHANGE_ID] = number
         elif key == _RESULT:
             state[_SEEN] = _once(state[_SEEN], 16)
-            at = _result(
-                buffer,
-                at,
-                state,
-                liq_row,
-                tick_row,
-                liq_time,
-                liq_long,
-                liq_value,
-                liq_name,
-                tick_value,
-                tick_name,
-                name_start,
-                name_length,
-                counts,
-            )
+            at = _result(buffer, at, state, liq_row, tick_row, columns)
         else:
             at = _skip(buffer, at)
         if at < 0 or state[_SEEN] < 0:
@@ -591,65 +537,47 @@ def _line(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _finish_liquidations(line, state, row, liq_line, liq_position, liq_time, liq_name):  # type: ignore[no-untyped-def]
+def _finish_liquidations(line, state, row, columns):  # type: ignore[no-untyped-def]
     """Write what the envelope says to the message's rows; False when one has no symbol."""
     for i in range(state[_ITEMS]):
-        liq_line[row + i] = line
-        liq_position[row + i] = i
-        liq_time[row + i, 0] = state[_CAPTURE]
-        liq_time[row + i, 1] = state[_PUSH]
-        if liq_name[row + i, 0] < 0:
-            liq_name[row + i, 0] = state[_SYMBOL_ID]
-        if liq_name[row + i, 0] < 0:
+        columns.liq_line[row + i] = line
+        columns.liq_position[row + i] = i
+        columns.liq_time[row + i, 0] = state[_CAPTURE]
+        columns.liq_time[row + i, 1] = state[_PUSH]
+        if columns.liq_name[row + i, 0] < 0:
+            columns.liq_name[row + i, 0] = state[_SYMBOL_ID]
+        if columns.liq_name[row + i, 0] < 0:
             return False
-        liq_name[row + i, 1] = state[_EXCHANGE_ID]
+        columns.liq_name[row + i, 1] = state[_EXCHANGE_ID]
     return True
 
 
 @_compiled
-def _finish_ticker(line, state, row, tick_line, tick_time, tick_kind, tick_value, tick_name):  # type: ignore[no-untyped-def]
+def _finish_ticker(line, state, row, columns):  # type: ignore[no-untyped-def]
     """Write what the envelope says to the ticker's row; False when the slow parser must decide."""
-    if tick_name[row, 0] < 0:
-        tick_name[row, 0] = state[_SYMBOL_ID]
-    if tick_name[row, 0] < 0 or state[_KIND] == 0 or (state[_CAPTURE] == NO_TIME and state[_PUSH] == NO_TIME):
+    if columns.tick_name[row, 0] < 0:
+        columns.tick_name[row, 0] = state[_SYMBOL_ID]
+    if columns.tick_name[row, 0] < 0 or state[_KIND] == 0 or (state[_CAPTURE] == NO_TIME and state[_PUSH] == NO_TIME):
         return False
     if state[_KIND] != KIND_DELTA:
         known = False
         for i in range(_N_FIELDS):
-            known |= not np.isnan(tick_value[row, i])
+            known |= not np.isnan(columns.tick_value[row, i])
         if not known:
             return False
-    tick_line[row] = line
-    tick_time[row, 0] = state[_CAPTURE]
-    tick_time[row, 1] = state[_PUSH]
-    tick_time[row, 2] = state[_SEQUENCE]
-    tick_kind[row] = state[_KIND]
-    tick_name[row, 1] = state[_EXCHANGE_ID]
+    columns.tick_line[row] = line
+    columns.tick_time[row, 0] = state[_CAPTURE]
+    columns.tick_time[row, 1] = state[_PUSH]
+    columns.tick_time[row, 2] = state[_SEQUENCE]
+    columns.tick_kind[row] = state[_KIND]
+    columns.tick_name[row, 1] = state[_EXCHANGE_ID]
     return True
 
 
 @_compiled
-def scan(  # type: ignore[no-untyped-def]
-    buffer,
-    first_line,
-    liq_line,
-    liq_position,
-    liq_time,
-    liq_long,
-    liq_value,
-    liq_name,
-    tick_line,
-    tick_time,
-    tick_kind,
-    tick_value,
-    tick_name,
-    name_start,
-    name_length,
-    slow,
-    counts,
-):
-    """Fill the arrays of `Columns` from `buffer`, whole lines of uint8 that end in a newline."""
-    counts[:] = 0
+def _scan(buffer, first_line, columns):  # type: ignore[no-untyped-def]
+    """Fill `columns` from `buffer`, whole lines of uint8 that end in a newline."""
+    columns.counts[:] = 0
     state = np.empty(_N_STATE, np.int64)
     size = len(buffer)
     start = 0
@@ -657,40 +585,25 @@ def scan(  # type: ignore[no-untyped-def]
     while start < size:
         at = _space(buffer, start)
         if _byte(buffer, at) != 10:
-            liq_row, tick_row, names = counts[0], counts[1], counts[2]
-            end = _line(
-                buffer,
-                at,
-                state,
-                liq_row,
-                tick_row,
-                liq_time,
-                liq_long,
-                liq_value,
-                liq_name,
-                tick_value,
-                tick_name,
-                name_start,
-                name_length,
-                counts,
-            )
+            liq_row, tick_row, names = columns.counts[0], columns.counts[1], columns.counts[2]
+            end = _line(buffer, at, state, liq_row, tick_row, columns)
             taken = end >= 0
             if taken and state[_SHAPE] == CODE_LIQUIDATION:
-                taken = _finish_liquidations(line, state, liq_row, liq_line, liq_position, liq_time, liq_name)
-                counts[0] += state[_ITEMS] if taken else 0
+                taken = _finish_liquidations(line, state, liq_row, columns)
+                columns.counts[0] += state[_ITEMS] if taken else 0
             elif taken:
-                taken = _finish_ticker(line, state, tick_row, tick_line, tick_time, tick_kind, tick_value, tick_name)
-                counts[1] += 1 if taken else 0
+                taken = _finish_ticker(line, state, tick_row, columns)
+                columns.counts[1] += 1 if taken else 0
             if taken:
                 at = end
             else:
-                counts[2] = names
+                columns.counts[2] = names
                 while _byte(buffer, at) != 10:
                     at += 1
-                slow[counts[3], 0] = line
-                slow[counts[3], 1] = start
-                slow[counts[3], 2] = at
-                counts[3] += 1
+                columns.slow[columns.counts[3], 0] = line
+                columns.slow[columns.counts[3], 1] = start
+                columns.slow[columns.counts[3], 2] = at
+                columns.counts[3] += 1
         start = at + 1
         line += 1
-    counts[4] = line - first_line
+    columns.counts[4] = line - first_line

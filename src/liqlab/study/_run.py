@@ -23,14 +23,13 @@ from liqlab.panel import (
     compute_statistics,
     select_intervals,
 )
+from liqlab.sources import sort_rows
 from liqlab.study._configuration import StudyConfig
 from liqlab.study._records import ALL, StageRecord, Study
 from liqlab.study._scope import Scope, find_scope
 from liqlab.study._testable import list_not_testable
 from liqlab.study._walk import Gathered, SymbolWalk
 from liqlab.study._writer import TableWriter
-
-_ORDER = ("known_time", "event_time", "position", "source_file", "source_line")
 
 
 class _Stages:
@@ -134,7 +133,7 @@ def _read_liquidations(lake: Lake, symbol: str, config: StudyConfig) -> pl.DataF
         return rows
     delay = pl.duration(milliseconds=round(config.assumed_delay_s * MS_PER_S))
     known = (pl.col("event_time") + delay).cast(schema.TIME)
-    return rows.with_columns(known_time=known).sort(_ORDER, maintain_order=True)
+    return sort_rows(rows.with_columns(known_time=known))
 
 
 def _attach(
@@ -149,7 +148,7 @@ def _attach(
 
 
 def _concatenate(by_symbol: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat([schema.LIQUIDATIONS.empty(), *by_symbol.values()]).sort(_ORDER, maintain_order=True)
+    return sort_rows(pl.concat([schema.LIQUIDATIONS.empty(), *by_symbol.values()]))
 
 
 def _describe(
