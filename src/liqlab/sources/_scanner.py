@@ -9,6 +9,7 @@ All arrays are one-dimensional unless said otherwise. Times are milliseconds; `N
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,11 +78,25 @@ class Columns(NamedTuple):
     counts: NDArray[np.int64]  # liquidations, tickers, names, slow lines, lines
 
 
+class _Scratch(threading.local):
+    """Room that the blocks of a thread share: fresh pages would cost more than the scan itself."""
+
+    n_bytes = 0
+    columns: Columns
+
+
+_scratch = _Scratch()
+
+
 def scan_block(block: bytes, first_line: int) -> Columns:
-    """Scan `block` (whole lines, each with its newline), whose first line has number `first_line`."""
-    columns = _make_columns(len(block))
-    _scan(np.frombuffer(block, np.uint8), first_line, columns)
-    return columns
+    """Scan `block` (whole lines, each with its newline), whose first line has number `first_line`.
+
+    The arrays are used again by the next call in the same thread: take copies of what is to stay.
+    """
+    if _scratch.n_bytes < len(block):
+        _scratch.n_bytes, _scratch.columns = len(block), _make_columns(len(block))
+    _scan(np.frombuffer(block, np.uint8), first_line, _scratch.columns)
+    return _scratch.columns
 
 
 def _make_columns(n_bytes: int) -> Columns:

@@ -140,7 +140,7 @@ def _repeats(table: str, rows: pl.DataFrame) -> pl.Series:
     if "message_key" not in identity:
         return ~rows.select(pl.struct(identity).is_first_distinct()).to_series()
     result = np.zeros(rows.height, np.bool_)
-    if not rows["message_key"].is_first_distinct().all():
+    if rows["message_key"].n_unique() < rows.height:
         repeated = rows["message_key"].is_duplicated()
         close = rows.filter(repeated).select(~pl.struct(identity).is_first_distinct()).to_series()
         result[repeated.to_numpy()] = close.to_numpy()
@@ -279,8 +279,10 @@ def _stored_values(values: NDArray[np.float64], bybit: NDArray[np.bool_]) -> dic
     Bybit's `openInterest` counts both sides; `singleOpenInterest` one. Other exchanges are taken as they publish it.
     """
 
+    by_field = np.ascontiguousarray(values.T)  # one pass over the rows instead of one for each field
+
     def field(name: str) -> NDArray[np.float64]:
-        return values[:, _FIELD[name]]
+        return by_field[_FIELD[name]]
 
     share = np.where(bybit, 0.5, 1.0)
     single, single_value = field("singleOpenInterest"), field("singleOpenInterestValue")
