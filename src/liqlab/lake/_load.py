@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from liqlab.core import schema
 from liqlab.core.errors import EnvironmentFailure, unknown_name
 from liqlab.core.parallel import ordered_map
 from liqlab.core.time import parse_time
-from liqlab.lake._ingest import list_captures
+from liqlab.lake._ingest import GROUP_BYTES, list_captures
 from liqlab.lake._manifest import is_lake
 from liqlab.lake._store import Lake, select_span
 from liqlab.sources import (
@@ -69,7 +69,7 @@ def load_quarantine(source: Source) -> pl.DataFrame:
     if is_lake(folder):
         with Lake(folder) as lake:
             return lake.read_quarantine()
-    return quarantine_rows(_parse(folder))
+    return quarantine_rows([_parse(path, folder) for path in list_captures(folder)])
 
 
 def _load(source: Source, table: str, symbols: Sequence[str] | None, start: Moment, end: Moment) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def _from_lake(
 def _from_folder(
     folder: Path, table: str, symbols: Sequence[str] | None, start_ms: int | None, end_ms: int | None
 ) -> pl.DataFrame:
-    stored = store_rows(_parse(folder), ordered=table == "liquidations")
+    stored = _store(folder, table)
     if symbols is not None:
         available = sorted({symbol for rows in stored.values() for symbol in rows["symbol"].unique()})
         for symbol in symbols:
@@ -126,14 +126,46 @@ def _carried(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([schema.TICKER.empty(), *frames])
 
 
-def _parse(folder: Path) -> list[Capture]:
-    def parse(path: Path) -> Capture:
-        try:
-            return parse_capture(path, path.relative_to(folder).as_posix())
-        except OSError as error:
-            raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
+def _store(folder: Path, table: str) -> dict[str, pl.DataFrame]:
+    """Stored rows of a folder, by table, with those of `table` made in the way that is cheapest for it.
 
-    return list(ordered_map(parse, list_captures(folder), kind="threads"))
+    Liquidations of many symbols interleave in time: their arrays are ordered before they become a frame. A ticker has
+    many columns and comes in order: its frames are made side by side and only strung together.
+    """
+
+    def parse(paths: list[Path]) -> list[Capture]:
+        return [_parse(path, folder) for path in paths]
+
+    def store(paths: list[Path]) -> dict[str, pl.DataFrame]:
+        return store_rows(parse(paths))
+
+    groups = _groups(list_captures(folder))
+    if table == "liquidations":
+        parsed = ordered_map(parse, groups, kind="threads")
+        return store_rows([capture for captures in parsed for capture in captures], ordered=True)
+    parts = list(ordered_map(store, groups, kind="threads"))
+    return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _groups(paths: list[Path]) -> Iterator[list[Path]]:
+    """The paths in order, in lists of about `GROUP_BYTES`."""
+    group: list[Path] = []
+    size = 0
+    for path in paths:
+        group.append(path)
+        size += path.stat().st_size
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _parse(path: Path, folder: Path) -> Capture:
+    try:
+        return parse_capture(path, path.relative_to(folder).as_posix())
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read {path}: {error.strerror}") from error
 
 
 def _milliseconds(moment: Moment) -> int | None:

@@ -282,7 +282,8 @@ def _stored_values(values: NDArray[np.float64], bybit: NDArray[np.bool_]) -> dic
     by_field = np.ascontiguousarray(values.T)  # one pass over the rows instead of one for each field
 
     def field(name: str) -> NDArray[np.float64]:
-        return by_field[_FIELD[name]]
+        column: NDArray[np.float64] = by_field[_FIELD[name]]
+        return column
 
     share = np.where(bybit, 0.5, 1.0)
     single, single_value = field("singleOpenInterest"), field("singleOpenInterestValue")
