@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from liqlab.core.time import MS_PER_MINUTE
 from liqlab.worlds._capture import CaptureLines
-from liqlab.worlds._market import Integers
+from liqlab.worlds._noise import Integers
 
 _GRID_MS = 10_000
 _SHORTEST_GAP_MS = 2 * MS_PER_MINUTE
