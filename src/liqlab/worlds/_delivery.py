@@ -18,8 +18,6 @@ from liqlab.worlds._random import named_generator
 #: The exchange pushes liquidations in batches, this far apart.
 PUSH_INTERVAL_MS = 500
 
-_LONGEST_DELAY_MS = 450
-
 
 @dataclass(frozen=True)
 class Delivered:
@@ -49,8 +47,8 @@ def deliver_days(
 ) -> Iterator[tuple[MarketDay, tuple[Delivered, ...]]]:
     """Each day with what the recorder had of each symbol on it; what comes after midnight waits for the next day.
 
-    All forced orders of one half second come in one push at its end. It takes `delivery_floor_ms` and a log-normal time
-    to arrive, less than the next push. What is still on its way after the last day is not delivered.
+    All forced orders of one half second come in one push at its end. Its way is shorter than the time to
+    the next push. What is still on its way after the last day is not delivered.
     """
     late: dict[str, Delivered] = {}
     for day in days:
@@ -72,8 +70,9 @@ def _send(world: World, seed: int, symbol: str, day: int, liquidations: Liquidat
     push_ms = (liquidations.event_ms // PUSH_INTERVAL_MS + 1) * PUSH_INTERVAL_MS
     pushes, of_push = np.unique(push_ms, return_inverse=True)
     generator = named_generator(seed, symbol, day, "pushes")
-    delay = dials.delivery_median_ms * np.exp(dials.delivery_log_sd * generator.standard_normal(len(pushes)))
-    known_ms = pushes + np.minimum(dials.delivery_floor_ms + delay, _LONGEST_DELAY_MS).astype(np.int64)
+    spread = dials.delivery_longest_ms - dials.delivery_shortest_ms
+    delay = dials.delivery_shortest_ms + max(spread, 0.0) * generator.random(len(pushes))
+    known_ms = pushes + delay.astype(np.int64)
     return Delivered(liquidations, push_ms, known_ms[of_push])
 
 

@@ -20,7 +20,7 @@ class PriceDials(_Checked):
 
     Volatility: its log is a sum of four stationary autoregressions with half-lives from `slow` to `fast`, equal shares
     of variance, total standard deviation `volatility_log_sd`. Season: `daily_season` is the exponent of the profile of
-    the day, `weekend_calm_frac` what Saturday and Sunday lack. Jumps excite further jumps; their size is a multiple of
+    the day, `weekend_calm_frac` what Saturday and Sunday lack. Jumps excite further jumps; `jump_down_frac` of them point down; their size is a multiple of
     the minute's standard deviation, and they take `jump_duration_s` on average. The shock is one exogenous move of
     `shock_return_frac` from `shock_start_h` hours after the first midnight on.
     """
@@ -35,6 +35,7 @@ class PriceDials(_Checked):
     jump_excitation_frac: float = bounded(0.4, 0.0, 0.9)
     jump_excitation_min: float = bounded(20.0, 0.1, 1e4)
     jump_sd_minutes: float = bounded(3.0, 0.0, 100.0)
+    jump_down_frac: float = bounded(0.5, 0.0, 1.0)
     jump_duration_s: float = bounded(4.0, 0.0, 3_600.0)
     shock_return_frac: float = bounded(0.0, -0.9, 5.0)
     shock_start_h: float = bounded(0.0, 0.0, 1e5)
@@ -58,9 +59,10 @@ class TraderDials(_Checked):
     leverage_median: float = bounded(40.0, 1.0, 500.0)
     leverage_log_sd: float = bounded(0.8, 0.0, 3.0)
     leverage_max: float = bounded(100.0, 1.0, 500.0)
+    margin_log_sd: float = bounded(0.5, 0.0, 3.0)
+    follower_log_sd: float = bounded(0.05, 0.0, 3.0)
     holding_mean_h: float = bounded(12.0, 0.01, 200.0)
     daily_season: float = bounded(1.0, 0.0, 3.0)
-    group_followers: float = bounded(2.0, 0.0, 1e3)
     group_spread_s: float = bounded(10.0, 0.0, 3_600.0)
     trend_tilt: float = bounded(0.2, -1.0, 1.0)
     move_response: float = bounded(0.5, 0.0, 10.0)
@@ -133,13 +135,12 @@ class FundingDials(_Checked):
 class RecorderDials(_Checked):
     """From the exchange to the recorder's disk.
 
-    A push of liquidations takes `delivery_floor_ms` plus a log-normal time to arrive; a REST answer 20 to 150 ms. The
-    rest is dirt, added only when asked for.
+    A push of liquidations takes between `delivery_shortest_ms` and `delivery_longest_ms` to arrive; a REST answer 20 to
+    150 ms. The rest is dirt, added only when asked for.
     """
 
-    delivery_floor_ms: float = bounded(24.0, 0.0, 1_000.0)
-    delivery_median_ms: float = bounded(20.0, 0.1, 1_000.0)
-    delivery_log_sd: float = bounded(0.9, 0.0, 3.0)
+    delivery_shortest_ms: float = bounded(1.0, 0.0, 450.0)
+    delivery_longest_ms: float = bounded(111.0, 0.0, 450.0)
     reconnects_per_day: int = bounded(3, 0, 1_000)
     late_pushes_per_day: int = bounded(3, 0, 10_000)
     gap_shortest_min: float = bounded(2.0, 0.1, 60.0)
@@ -162,6 +163,7 @@ class SymbolDials(_Checked):
     annual_volatility_frac: float = bounded(0.9, 0.0, 10.0)
     common_correlation: float = bounded(0.7, 0.0, 1.0)
     positions_per_day: float = bounded(3_000.0, 0.0, 1e6)
+    group_followers: float = bounded(1.0, 0.0, 1e3)
     long_frac: float = bounded(0.56, 0.0, 1.0)
     size_median_usd: float = bounded(350.0, 1e-3, 1e7)
     size_log_sd: float = bounded(2.1, 0.0, 4.0)

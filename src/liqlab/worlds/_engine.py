@@ -36,11 +36,9 @@ N_SPILL_STEPS = 1 << 10
 N_REMEMBERED = 1 << 12
 MAX_PARTS = 12
 
-#: Columns of a symbol's state. `_IN`: what the executions of the last step add in the next one.
-LOG_PRICE, MARK, FREE, PERMANENT, TRANSIENT, FOLLOWING, FEEDBACK, PERMANENT_IN, TRANSIENT_IN, DRIFT, LAST, HIT_BID = (
-    range(12)
-)
-N_STATES = 12
+#: Columns of a symbol's state, the recorded ones first. `_IN`: what the executions of a step add in the next one.
+LOG_PRICE, MARK, TRANSIENT, LAST, HIT_BID, N_RECORDED = range(6)
+FREE, PERMANENT, FOLLOWING, FEEDBACK, PERMANENT_IN, TRANSIENT_IN, DRIFT, N_STATES = range(5, 13)
 #: Columns of a remembered impact.
 LASTING, PASSING, TRAILING = range(3)
 
@@ -177,7 +175,7 @@ class Fills(NamedTuple):
 
 
 class Record(NamedTuple):
-    """At every so many steps the state (n_symbols, n, N_STATES) and the lots open; accounts by side at full hours."""
+    """At every so many steps the state (n_symbols, n, N_RECORDED) and the lots open; accounts by side at full hours."""
 
     states: Any
     lots_open: Any
@@ -600,7 +598,7 @@ def _coast(
         if drawn < _TRADE_CHANCE:
             state[LAST], state[HIT_BID] = price, 1.0 if drawn < 0.5 * _TRADE_CHANCE else 0.0
         if step % every == 0:
-            states[step // every] = state
+            states[step // every] = state[:N_RECORDED]
     return stop
 
 

@@ -401,7 +401,7 @@ def _make_fills(n: int) -> engine.Fills:
 
 def _make_record(n_symbols: int, n: int) -> engine.Record:
     return engine.Record(
-        np.empty((n_symbols, n, engine.N_STATES)),
+        np.empty((n_symbols, n, engine.N_RECORDED)),
         np.empty((n_symbols, n), np.int64),
         np.zeros((n_symbols, _HOURS, 2), np.int64),
     )

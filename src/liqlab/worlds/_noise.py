@@ -99,7 +99,8 @@ class _Shocks:
             children = generator.poisson(dials.jump_excitation_frac)
             waiting += (time + dials.jump_excitation_min * generator.exponential(size=children)).tolist()
         times.sort()
-        sizes = generator.standard_normal(len(times)) * dials.jump_sd_minutes
+        signs = np.where(generator.random(len(times)) < dials.jump_down_frac, -1.0, 1.0)
+        sizes = signs * np.abs(generator.standard_normal(len(times))) * dials.jump_sd_minutes
         durations = generator.exponential(size=len(times)) * dials.jump_duration_s
         return np.column_stack([np.array(times), sizes, durations]).reshape(-1, 3)
 

@@ -25,9 +25,8 @@ from liqlab.worlds._random import named_generator
 
 TRAILING_MINUTES = 15
 _MINUTES_PER_YEAR = 365 * MINUTES_PER_DAY
-_LARGEST_SIZE_SD = 3.5
+_LARGEST_SIZE_SD = 4.0
 _LARGEST_MOVE_SD = 6.0
-_LEVEL_SPREAD_LOG_SD = 0.1
 _HISTORY_HOLDINGS = 4.0
 _LONGEST_HISTORY_DAYS = 6
 
@@ -63,10 +62,11 @@ def draw_arrivals(world: World, symbol: str, seed: int, day: int, closes: Floats
     generator = named_generator(seed, symbol, day, "arrivals")
     z = _trailing_move(dials, closes)
     minute = _draw_group_minutes(traders, dials, generator, z)
-    size = 1 + generator.geometric(1.0 / (1.0 + traders.group_followers), len(minute)) - 1
+    size = 1 + generator.geometric(1.0 / (1.0 + dials.group_followers), len(minute)) - 1
     long_chance = dials.long_frac + 0.5 * traders.trend_tilt * np.tanh(z[minute])
     group_is_long = generator.random(len(minute)) < long_chance
     group_leverage = np.exp(traders.leverage_log_sd * generator.standard_normal(len(minute)))
+    group_margin = np.exp(traders.margin_log_sd * generator.standard_normal(len(minute)))
     first_step = (minute + generator.random(len(minute))) * STEPS_PER_MINUTE
     group = np.repeat(np.arange(len(minute)), size)
     late = generator.random(len(group)) * traders.group_spread_s * MS_PER_S / STEP_MS
@@ -75,7 +75,7 @@ def draw_arrivals(world: World, symbol: str, seed: int, day: int, closes: Floats
         step,
         group_is_long[group],
         _draw_sizes(dials, generator, len(group)),
-        _draw_distances(traders, dials, generator, group_leverage[group]),
+        _draw_distances(traders, dials, generator, group_leverage[group], group_margin[group]),
         traders.holding_mean_h * 3_600.0 * generator.exponential(size=len(group)),
         generator.random(len(group)) < traders.random_exit_frac,
         generator.integers(0, 2**63, len(group), dtype=np.uint64),
@@ -98,7 +98,7 @@ def _draw_group_minutes(
     """
     season = activity_profile() ** traders.daily_season
     response = (1.0 + traders.move_response * np.abs(z)) / (1.0 + traders.move_response * (2.0 / np.pi) ** 0.5)
-    groups_per_day = dials.positions_per_day / (1.0 + traders.group_followers)
+    groups_per_day = dials.positions_per_day / (1.0 + dials.group_followers)
     rate = groups_per_day / MINUTES_PER_DAY * season / season.mean() * response
     return np.repeat(np.arange(MINUTES_PER_DAY), generator.poisson(rate))
 
@@ -110,15 +110,15 @@ def _draw_sizes(dials: SymbolDials, generator: np.random.Generator, n: int) -> F
 
 
 def _draw_distances(
-    traders: TraderDials, dials: SymbolDials, generator: np.random.Generator, group_leverage: Floats
+    traders: TraderDials, dials: SymbolDials, generator: np.random.Generator, group_leverage: Floats, group_margin: Floats
 ) -> Floats:
-    """1 / leverage - maintenance margin, with some margin of each one's own; NaN for positions without a level.
+    """1 / leverage - maintenance margin, times how much of its margin each has left or added; NaN for positions without a level.
 
     Initial margin is at least twice the maintenance margin, as on the exchange.
     """
     highest = min(traders.leverage_max, 0.5 / max(dials.maintenance_margin_frac, 1e-3))
     leverage = np.clip(traders.leverage_median * group_leverage, 1.0, highest)
-    own = np.exp(np.abs(_LEVEL_SPREAD_LOG_SD * generator.standard_normal(len(leverage))))
+    own = group_margin * np.exp(traders.follower_log_sd * generator.standard_normal(len(leverage)))
     distance = np.minimum((1.0 / leverage - dials.maintenance_margin_frac) * own, 0.99)
     return np.where(generator.random(len(leverage)) < traders.levered_frac, distance, np.nan)
 
