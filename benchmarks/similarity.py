@@ -18,7 +18,7 @@ import polars as pl
 
 from liqlab.core.parallel import ordered_map
 from liqlab.core.schema import TIME
-from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, parse_time
+from liqlab.core.time import MS_PER_HOUR, parse_time
 from liqlab.panel import PublishedBlock, compute_price_moves, compute_published
 from liqlab.worlds import DEFAULT_SYMBOLS, World, deliver_days, iterate_market, load_world
 
@@ -255,7 +255,8 @@ def render(cells: Sequence[Cell], mean: dict[tuple[str, str], float], world: str
     lines += ["", f"Branching ratio (triggered by an earlier liquidation): {mean[('branching ratio', 'all')]:.2f}", ""]
     checks = [row for row, symbol in mean if symbol == "BTCUSDT" and ("autocorrelation," in row or "Hill" in row)]
     lines += ["| check | " + " | ".join(SYMBOL_ORDER) + " |", "|---" * 6 + "|"]
-    lines += [f"| {row} | " + " | ".join(f"{mean[(row, symbol)]:.3f}" for symbol in SYMBOL_ORDER) + " |" for row in checks]
+    for row in checks:
+        lines.append(f"| {row} | " + " | ".join(f"{mean[(row, symbol)]:.3f}" for symbol in SYMBOL_ORDER) + " |")
     return "\n".join(lines)
 
 

@@ -23,6 +23,12 @@ def compiled(function: Function) -> Function:
     return made
 
 
+def inner(function: Function) -> Function:
+    """`function` compiled as part of the compiled functions that call it: nothing else can call it."""
+    made: Function = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return made
+
+
 @compiled
 def mix(key: Any, counter: int) -> Any:
     """The `counter`-th of the stream `key` as 64 random bits (SplitMix64): the same on any machine and in any order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from liqlab.core.config import bounded, check_bounds
 
@@ -16,15 +16,18 @@ class _Checked:
 
 @dataclass(frozen=True)
 class PriceDials(_Checked):
-    """The price path that nobody's liquidation moves.
+    """The price path that nobody's liquidation moves. `volatility_scale` multiplies that of every symbol.
 
     Volatility: its log is a sum of four stationary autoregressions with half-lives from `slow` to `fast`, equal shares
-    of variance, total standard deviation `volatility_log_sd`. Season: `daily_season` is the exponent of the profile of
-    the day, `weekend_calm_frac` what Saturday and Sunday lack. Jumps excite further jumps; `jump_down_frac` of them point down; their size is a multiple of
-    the minute's standard deviation, and they take `jump_duration_s` on average. The shock is one exogenous move of
-    `shock_return_frac` from `shock_start_h` hours after the first midnight on.
+    of variance, total standard deviation `volatility_log_sd`, the share `common_volatility_frac` of its variance common
+    to all symbols. Season: `daily_season` is the exponent of the profile of the day, `weekend_calm_frac` what Saturday
+    and Sunday lack. Jumps excite further jumps, `jump_excitation_frac` each on average, after `jump_excitation_min`;
+    `jump_down_frac` of them point down; their size is normal with `jump_sd_minutes` times the minute's standard
+    deviation, and they take `jump_duration_s` on average. The shock is one exogenous move of `shock_return_frac` from
+    `shock_start_h` hours after the first midnight on.
     """
 
+    volatility_scale: float = bounded(1.0, 0.0, 100.0)
     common_volatility_frac: float = bounded(0.6, 0.0, 1.0)
     volatility_log_sd: float = bounded(0.55, 0.0, 2.0)
     volatility_slow_half_life_min: float = bounded(2_880.0, 1.0, 1e6)
@@ -46,14 +49,22 @@ class PriceDials(_Checked):
 class TraderDials(_Checked):
     """Who holds positions: arrival, direction, leverage, how long they stay and how they are forced out.
 
-    Traders arrive in groups that share direction and leverage (`group_followers` is the mean number of further members)
-    over `group_spread_s`. `trend_tilt` > 0: more join the move of the last quarter of an hour than fade it.
-    `move_response` is how much more arrive per standard deviation of that move. Leverage is log-normal around
-    `leverage_median` between 1 and `leverage_max`. A position leaves by itself after an exponential time, or is
-    liquidated when the mark price crosses its level. `random_exit_frac` of all exits at a random time are forced ones:
-    liquidations without a cause, beside those by price; `levered_frac` is the share of positions with a level at all.
+    `positions_scale` multiplies every symbol's arrivals, `size_scale` the size of its positions. Traders arrive in
+    groups that share direction, leverage and margin, within `group_spread_s`. `trend_tilt` > 0: more join the move of
+    the last quarter of an hour than fade it; `move_response` is how much more arrive per standard deviation of it.
+
+    Leverage is log-normal around `leverage_median` between 1 and `leverage_max`. The distance to liquidation is 1 /
+    leverage - maintenance margin, times a log-normal factor (`margin_log_sd` by group, `follower_log_sd` within a
+    group): what each has added to its margin or lost of it. A position leaves after an exponential time, or is
+    liquidated when the mark price crosses its level, after a latency, large ones in several orders. `levered_frac` is
+    the share of positions with a level at all; `random_exit_frac` of those that leave are liquidated then: forced
+    orders without a cause. A forced order's counterparty closes a position with probability
+    `counterparty_closing_frac`; else it opens one, without leverage, and keeps it for `opener_holding_mean_h` on
+    average.
     """
 
+    positions_scale: float = bounded(1.0, 0.0, 1e3)
+    size_scale: float = bounded(1.0, 1e-3, 1e4)
     levered_frac: float = bounded(1.0, 0.0, 1.0)
     random_exit_frac: float = bounded(0.0, 0.0, 1.0)
     leverage_median: float = bounded(40.0, 1.0, 500.0)
@@ -75,7 +86,7 @@ class TraderDials(_Checked):
 
 @dataclass(frozen=True)
 class BookDials(_Checked):
-    """What a forced order does to the price.
+    """What a forced order does to the price. `depth_scale` multiplies every symbol's depth.
 
     A forced order of notional N moves the log price at once by `impact_bps` (N / depth)^`impact_exponent` with its
     pressure; `transient_frac` of that decays with `transient_half_life_s`, the rest stays. `follow_frac` of the move
@@ -85,6 +96,7 @@ class BookDials(_Checked):
     worth of forced notional, decaying with `feedback_half_life_s`.
     """
 
+    depth_scale: float = bounded(1.0, 1e-3, 1e4)
     impact_bps: float = bounded(2.0, 0.0, 1e3)
     impact_exponent: float = bounded(0.5, 0.1, 1.0)
     transient_frac: float = bounded(0.6, 0.0, 1.0)
@@ -136,24 +148,25 @@ class RecorderDials(_Checked):
     """From the exchange to the recorder's disk.
 
     A push of liquidations takes between `delivery_shortest_ms` and `delivery_longest_ms` to arrive; a REST answer 20 to
-    150 ms. The rest is dirt, added only when asked for.
+    150 ms. The rest is dirt, added only when asked for: reconnects, pushes that arrive after the next one, and a gap
+    of 2 to `gap_longest_min` a day.
     """
 
     delivery_shortest_ms: float = bounded(1.0, 0.0, 450.0)
     delivery_longest_ms: float = bounded(111.0, 0.0, 450.0)
     reconnects_per_day: int = bounded(3, 0, 1_000)
     late_pushes_per_day: int = bounded(3, 0, 10_000)
-    gap_shortest_min: float = bounded(2.0, 0.1, 60.0)
-    gap_longest_min: float = bounded(8.0, 0.1, 600.0)
+    gap_longest_min: float = bounded(8.0, 0.0, 600.0)
 
 
 @dataclass(frozen=True)
 class SymbolDials(_Checked):
     """One symbol's scale: how it is quoted, how it moves, who trades it and how deep its book is.
 
-    `size_median_usd` and `size_log_sd` are those of positions; `partial_order_usd` is the scale above which a
-    liquidation comes in several orders. `depth_usd` is the notional that moves the price by `impact_bps` of the book.
-    `holders` and `open_interest` are accounts and contracts that never come or go: the rest follows from positions.
+    `size_median_usd` and `size_log_sd` are those of positions; one of k^2 times `partial_order_usd` is liquidated in
+    k + 1 orders. `group_followers` is how many arrive with a trader on average. `depth_usd` is the notional that moves
+    the price by the book's `impact_bps`. `holders` and `open_interest` are accounts and contracts that never come or
+    go: the rest follows from positions.
     """
 
     start_price: float = bounded(12.5, 1e-8, 1e8)
@@ -199,5 +212,12 @@ class World:
     symbols: dict[str, SymbolDials] = field(default_factory=dict)
 
     def dials_of(self, symbol: str) -> SymbolDials:
-        """The scale of `symbol`; generic for one that the world does not name."""
-        return self.symbols.get(symbol) or SymbolDials()
+        """The scale of `symbol` in this world; generic for one that the world does not name."""
+        own = self.symbols.get(symbol) or SymbolDials()
+        return replace(
+            own,
+            annual_volatility_frac=own.annual_volatility_frac * self.price.volatility_scale,
+            positions_per_day=own.positions_per_day * self.traders.positions_scale,
+            size_median_usd=own.size_median_usd * self.traders.size_scale,
+            depth_usd=own.depth_usd * self.book.depth_scale,
+        )

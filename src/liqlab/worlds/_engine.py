@@ -8,15 +8,17 @@ open.
 
 Random numbers come with each position (its key), never from a shared stream: what impact does to one position leaves
 every other draw as it was.
+
+All of it stands in one file: the compiler's cache notices a change only in the file of the function that it looks up.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from liqlab.worlds._compiled import compiled, exponential, mix, normal, uniform
+from liqlab.worlds._compiled import compiled, exponential, inner, mix, normal, uniform
 from liqlab.worlds._noise import STEP_MS, STEPS_PER_DAY, STEPS_PER_MINUTE
 
 NONE = -1
@@ -53,136 +55,7 @@ _LARGEST_FEEDBACK = 3.0
 _LATENCY, _PARENT, _MARGIN, _PER_PART = 0, 2, 3, 16
 
 
-class Pool(NamedTuple):
-    """Positions, one per slot; free slots are chained through `after`.
-
-    `after` and `before` chain the slots of one price cell, or of one due step; `end_after` and `end_before` those that
-    end in the same second. `level` is log price. `cause_symbol` and `cause` are the liquidation that triggered it.
-    """
-
-    symbol: Any
-    side: Any
-    lots: Any
-    level: Any
-    bankruptcy: Any
-    end_second: Any
-    forced: Any
-    key: Any
-    after: Any
-    before: Any
-    end_after: Any
-    end_before: Any
-    parts_left: Any
-    event_ms: Any
-    cause_symbol: Any
-    cause: Any
-    free: Any
-
-
-class Book(NamedTuple):
-    """The state of each symbol, first axis symbols. `state` has the columns from LOG_PRICE on."""
-
-    state: Any
-    nearest: Any
-    cells: Any
-    cell_usd: Any
-    ends: Any
-    opener_ends: Any
-    due: Any
-    n_waiting: Any
-    lots_open: Any
-    accounts: Any
-    n_liquidations: Any
-    next_entry: Any
-    spill: Any
-    spill_largest: Any
-    spill_cause_symbol: Any
-    spill_cause: Any
-    memory: Any
-    memory_step: Any
-    memory_symbol: Any
-    memory_cause: Any
-    memory_count: Any
-
-
-class Rules(NamedTuple):
-    """The dials of one run, as numbers and as arrays over symbols.
-
-    `rates`: what is left after a step of transient impact, of followers and of feedback, and the weight of the newest
-    price in the mark price. `response`: (window_steps, 3), how far lasting, passing and trailing impact of one moves
-    the mark price so many steps after the first.
-    """
-
-    impact: float
-    exponent: float
-    transient_frac: float
-    follow_frac: float
-    feedback: float
-    rates: Any
-    response: Any
-    turn_s: int
-    latency_median_ms: float
-    latency_log_sd: float
-    partial_gap_ms: float
-    closing_frac: float
-    opener_life_s: float
-    contagion_frac: float
-    contagion_lag_steps: float
-    attraction: float
-    attraction_cells: int
-    window_steps: int
-    horizon_steps: int
-    lot: Any
-    maintenance: Any
-    partial_usd: Any
-    spill_out: Any
-    spill_in: Any
-    volatility: Any
-    trade_key: Any
-
-
-class Entries(NamedTuple):
-    """Positions that open, those of symbol s in [first[s], first[s + 1]) by step."""
-
-    first: Any
-    step: Any
-    side: Any
-    usd: Any
-    distance: Any
-    life_s: Any
-    forced: Any
-    key: Any
-
-
-class Fills(NamedTuple):
-    """Executed forced orders in order of execution; `count` has one element.
-
-    `market` is the log price just before; `impact` the move of the log price, `closing` whether the counterparty
-    closed.
-    """
-
-    symbol: Any
-    event_ms: Any
-    side: Any
-    lots: Any
-    bankruptcy: Any
-    market: Any
-    cause_symbol: Any
-    cause: Any
-    impact: Any
-    closing: Any
-    count: Any
-
-
-class Record(NamedTuple):
-    """At every so many steps the state (n_symbols, n, N_RECORDED) and the lots open; accounts by side at full hours."""
-
-    states: Any
-    lots_open: Any
-    accounts: Any
-
-
-@compiled
+@inner
 def _file_level(pool: Any, book: Any, slot: int, usd: float) -> None:
     """Put a position into the cell of its level."""
     symbol, side, level = pool.symbol[slot], pool.side[slot], pool.level[slot]
@@ -197,7 +70,7 @@ def _file_level(pool: Any, book: Any, slot: int, usd: float) -> None:
     book.nearest[symbol, side] = max(nearest, level) if side == LONG_SIDE else min(nearest, level)
 
 
-@compiled
+@inner
 def _unfile_level(pool: Any, book: Any, slot: int, usd: float) -> None:
     symbol, side = pool.symbol[slot], pool.side[slot]
     cell = int(np.floor(pool.level[slot] / CELL)) & (N_CELLS - 1)
@@ -212,7 +85,7 @@ def _unfile_level(pool: Any, book: Any, slot: int, usd: float) -> None:
     book.cell_usd[symbol, side, cell] = max(left, 0.0) if book.cells[symbol, side, cell] != NONE else 0.0
 
 
-@compiled
+@inner
 def _file_end(pool: Any, book: Any, slot: int, second: int) -> None:
     """Put a position into the second in which it leaves by itself."""
     symbol, place = pool.symbol[slot], second & (N_SECONDS - 1)
@@ -224,7 +97,7 @@ def _file_end(pool: Any, book: Any, slot: int, second: int) -> None:
     book.ends[symbol, place] = slot
 
 
-@compiled
+@inner
 def _unfile_end(pool: Any, book: Any, slot: int) -> None:
     symbol, place = pool.symbol[slot], pool.end_second[slot] & (N_SECONDS - 1)
     after, before = pool.end_after[slot], pool.end_before[slot]
@@ -236,20 +109,21 @@ def _unfile_end(pool: Any, book: Any, slot: int) -> None:
         book.ends[symbol, place] = after
 
 
-@compiled
+@inner
 def _release(pool: Any, slot: int) -> None:
+    pool.lots[slot] = 0
     pool.after[slot] = pool.free[0]
     pool.free[0] = slot
 
 
-@compiled
+@inner
 def _usd(pool: Any, rules: Any, slot: int) -> float:
     """What a position counts at its level: the same when it is filed and when it is taken out."""
     return float(pool.lots[slot] * rules.lot[pool.symbol[slot]] * np.exp(pool.level[slot]))
 
 
-@compiled
-def open_position(
+@inner
+def _open_position(
     pool: Any, book: Any, rules: Any, entries: Any, row: int, symbol: int, entry: float, second: int
 ) -> None:
     """Open the position of `row` at the log price `entry` in `second` (counted from 1970)."""
@@ -272,6 +146,24 @@ def open_position(
 
 
 @compiled
+def open_all(pool: Any, book: Any, rules: Any, entries: Any, entry: Any, second: int) -> None:
+    """Open every position of `entries` in `second`, at the log prices `entry`."""
+    for symbol in range(len(entries.first) - 1):
+        for row in range(entries.first[symbol], entries.first[symbol + 1]):
+            _open_position(pool, book, rules, entries, row, symbol, entry[row], second)
+
+
+@compiled
+def count_open(pool: Any, book: Any, symbol: int) -> int:
+    """The open lots of a symbol, counted one by one: what its open interest must be."""
+    lots = np.sum(book.opener_ends[symbol])
+    for slot in range(len(pool.lots)):
+        if pool.symbol[slot] == symbol:
+            lots += pool.lots[slot]
+    return int(lots)
+
+
+@inner
 def _send(pool: Any, book: Any, rules: Any, slot: int, now_ms: int) -> None:
     """Hand a position to the liquidation engine: its first order comes after a latency, large ones in several parts."""
     symbol, key = pool.symbol[slot], pool.key[slot]
@@ -283,7 +175,7 @@ def _send(pool: Any, book: Any, rules: Any, slot: int, now_ms: int) -> None:
     _wait(pool, book, slot)
 
 
-@compiled
+@inner
 def _wait(pool: Any, book: Any, slot: int) -> None:
     symbol, place = pool.symbol[slot], (pool.event_ms[slot] // STEP_MS) & (N_DUE_STEPS - 1)
     pool.after[slot] = book.due[symbol, place]
@@ -291,7 +183,7 @@ def _wait(pool: Any, book: Any, slot: int) -> None:
     book.n_waiting[symbol] += 1
 
 
-@compiled
+@inner
 def _end_positions(pool: Any, book: Any, rules: Any, symbol: int, second: int, now_ms: int) -> None:
     """Positions and taken-over contracts that leave in this second; a forced one is liquidated at the market."""
     place = second & (N_SECONDS - 1)
@@ -317,7 +209,7 @@ def _end_positions(pool: Any, book: Any, rules: Any, symbol: int, second: int, n
     book.ends[symbol, place] = NONE
 
 
-@compiled
+@inner
 def _surviving(book: Any, rules: Any, symbol: int, place: int, step: int) -> float:
     """How far the remembered impact at `place` still moves the mark price at `step`."""
     response = rules.response[step - book.memory_step[symbol, place]]
@@ -327,7 +219,7 @@ def _surviving(book: Any, rules: Any, symbol: int, place: int, step: int) -> flo
     )
 
 
-@compiled
+@inner
 def _oldest_remembered(book: Any, rules: Any, symbol: int, step: int) -> int:
     """The number of the oldest remembered impact inside the window."""
     count = book.memory_count[symbol]
@@ -339,7 +231,7 @@ def _oldest_remembered(book: Any, rules: Any, symbol: int, step: int) -> int:
     return int(number)
 
 
-@compiled
+@inner
 def _is_crossed_anyway(rules: Any, push: float, missing: float, ahead: Any) -> bool:
     """Whether the undisturbed path, `ahead` from now on, goes `missing` further towards `push` within the horizon."""
     for i in range(min(rules.horizon_steps, len(ahead))):  # noqa: SIM110
@@ -348,7 +240,7 @@ def _is_crossed_anyway(rules: Any, push: float, missing: float, ahead: Any) -> b
     return False
 
 
-@compiled
+@inner
 def _find_cause(book: Any, rules: Any, slot: int, pool: Any, step: int, oldest: int, recent: float, ahead: Any) -> None:
     """Write down what triggered the liquidation of `slot`, whose level the mark price has crossed.
 
@@ -378,7 +270,7 @@ def _find_cause(book: Any, rules: Any, slot: int, pool: Any, step: int, oldest: 
                 return
 
 
-@compiled
+@inner
 def _liquidate_crossed(pool: Any, book: Any, rules: Any, symbol: int, step: int, ahead: Any) -> None:
     """Send every position whose level the mark price has reached, and find the nearest level left on each side."""
     mark = book.state[symbol, MARK]
@@ -406,7 +298,7 @@ def _liquidate_crossed(pool: Any, book: Any, rules: Any, symbol: int, step: int,
         book.nearest[symbol, side] = _find_nearest(pool, book, symbol, side)
 
 
-@compiled
+@inner
 def _find_nearest(pool: Any, book: Any, symbol: int, side: int) -> float:
     """The level closest to the mark price on its side of it; infinitely far when there is none."""
     direction = -1 if side == LONG_SIDE else 1
@@ -425,7 +317,7 @@ def _find_nearest(pool: Any, book: Any, symbol: int, side: int) -> float:
     return float(nearest)
 
 
-@compiled
+@inner
 def _take_due(pool: Any, book: Any, symbol: int, step_number: int, batch: Any) -> int:
     """Slots of the orders due in this step into `batch`, by time, then by slot; how many."""
     place = step_number & (N_DUE_STEPS - 1)
@@ -447,7 +339,7 @@ def _take_due(pool: Any, book: Any, symbol: int, step_number: int, batch: Any) -
     return count
 
 
-@compiled
+@inner
 def _execute(pool: Any, book: Any, rules: Any, fills: Any, slot: int, depth: float, step: int) -> None:
     """One forced order meets the book: a fill, its impact from the next step on, its counterparty, its next part."""
     symbol, side, key = pool.symbol[slot], pool.side[slot], pool.key[slot]
@@ -494,7 +386,7 @@ def _execute(pool: Any, book: Any, rules: Any, fills: Any, slot: int, depth: flo
         _release(pool, slot)
 
 
-@compiled
+@inner
 def _push(book: Any, rules: Any, symbol: int, move: float, cause_symbol: int, cause: int, step: int) -> None:
     """Let a forced order's move reach the price at `step`, and remember it for attribution."""
     transient = rules.transient_frac * move
@@ -504,7 +396,7 @@ def _push(book: Any, rules: Any, symbol: int, move: float, cause_symbol: int, ca
     _remember(book, symbol, move - transient, transient, rules.follow_frac * move, cause_symbol, cause, step)
 
 
-@compiled
+@inner
 def _remember(
     book: Any, symbol: int, permanent: float, transient: float, follow: float, cause_symbol: int, cause: int, step: int
 ) -> None:
@@ -517,7 +409,7 @@ def _remember(
     book.memory_count[symbol] += 1
 
 
-@compiled
+@inner
 def _spill(book: Any, rules: Any, source: int, move: float, number: int, event_ms: int, key: Any, counter: int) -> None:
     """Let a share of the move reach the other symbols after the lag; moves due at once add up under the largest one."""
     strength = rules.contagion_frac * rules.spill_out[source]
@@ -535,7 +427,7 @@ def _spill(book: Any, rules: Any, source: int, move: float, number: int, event_m
             book.spill_cause_symbol[symbol, place], book.spill_cause[symbol, place] = source, number
 
 
-@compiled
+@inner
 def _receive(book: Any, symbol: int, step: int) -> None:
     """Contagion that arrives in this step."""
     place = step & (N_SPILL_STEPS - 1)
@@ -547,7 +439,7 @@ def _receive(book: Any, symbol: int, step: int) -> None:
         book.spill[symbol, place] = book.spill_largest[symbol, place] = 0.0
 
 
-@compiled
+@inner
 def _find_drift(book: Any, rules: Any, symbol: int) -> float:
     """Log return per step towards the side with more notional at risk within the range."""
     first = int(np.floor(book.state[symbol, MARK] / CELL))
@@ -559,7 +451,7 @@ def _find_drift(book: Any, rules: Any, symbol: int) -> float:
     return float(rules.attraction * (above - below) / total) if total > 0.0 else 0.0
 
 
-@compiled
+@inner
 def _coast(
     state: Any,
     free: Any,
@@ -598,11 +490,11 @@ def _coast(
         if drawn < _TRADE_CHANCE:
             state[LAST], state[HIT_BID] = price, 1.0 if drawn < 0.5 * _TRADE_CHANCE else 0.0
         if step % every == 0:
-            states[step // every] = state[:N_RECORDED]
+            states[:, step // every] = state[:N_RECORDED]
     return stop
 
 
-@compiled
+@inner
 def _find_next_due(
     ends: Any, opener_ends: Any, spill: Any, spills: bool, entry_steps: Any, midnight: int, first: int, stop: int
 ) -> int:
@@ -624,17 +516,17 @@ def _find_next_due(
     return stop
 
 
-@compiled
+@inner
 def _open_arrivals(pool: Any, book: Any, rules: Any, entries: Any, symbol: int, step: int, second: int) -> None:
     """Everyone who arrives in this step of the day."""
     entry = book.next_entry[symbol]
     while entry < entries.first[symbol + 1] and entries.step[entry] == step:
-        open_position(pool, book, rules, entries, entry, symbol, book.state[symbol, LOG_PRICE], second)
+        _open_position(pool, book, rules, entries, entry, symbol, book.state[symbol, LOG_PRICE], second)
         entry += 1
     book.next_entry[symbol] = entry
 
 
-@compiled
+@inner
 def _move_until(
     symbol: int,
     midnight: int,
@@ -667,7 +559,7 @@ def _move_until(
     return int(reached)
 
 
-@compiled
+@inner
 def _play_step(
     symbol: int,
     midnight: int,
@@ -700,7 +592,7 @@ def _play_step(
             _execute(pool, book, rules, fills, batch[i], depth, number)
 
 
-@compiled
+@inner
 def _play_turn(
     symbol: int,
     midnight: int,

@@ -35,6 +35,7 @@ from liqlab.worlds._named import DEFAULT_SYMBOLS, check_symbols, load_world
 from liqlab.worlds._noise import Floats, Integers
 from liqlab.worlds._random import named_generator
 from liqlab.worlds._ticker import TickerArrays, compute_ticker, long_share
+from liqlab.worlds._truth import TruthWriter
 
 TickerForm = Literal["rest", "websocket"]
 
@@ -145,9 +146,9 @@ def simulate(
 ) -> SimulationSummary:
     """Write what a recorder would have captured of a simulated market into the new or empty folder `output`.
 
-    `world` is a named world, a TOML file or a `World`. `ticker` is "rest" (a snapshot every 5 s) or "websocket" (up to ten
-    frames a second, deltas after a snapshot at midnight and after each reconnect). `dirt` adds gaps, repeated messages,
-    corrupt lines and late pushes, all counted in the summary.
+    `world` is a named world, a TOML file or a `World`. `ticker` is "rest" (a snapshot every 5 s) or "websocket" (up to
+    ten frames a second, deltas after a snapshot at midnight and after each reconnect). `dirt` adds gaps, repeated
+    messages, corrupt lines and late pushes, all counted in the summary.
 
     The files depend on the other arguments alone, byte for byte, not on `workers` (default one per core) nor on the
     order of the symbols. Raises `UserError` for an argument out of range or a folder that is not empty,
@@ -162,14 +163,16 @@ def simulate(
     n_tasks = len(request.days) * len(request.symbols)
     shares: dict[str, list[Floats]] = {symbol: [] for symbol in request.symbols}
     total = _Written(dirt=DirtCounts(gaps=sum(len(_interruptions(request, day).gaps_ms) for day in request.days)))
-    with stage(progress, "simulate", n_tasks + len(request.symbols)):
-        tasks = _list_tasks(request, shares)
+    truth = TruthWriter(output, sorted(request.symbols), start_ms, end_ms)
+    with truth, stage(progress, "simulate", n_tasks + len(request.symbols)):
+        tasks = _list_tasks(request, shares, truth)
         for written in ordered_map(_write_day, tasks, min(count_workers(workers), n_tasks)):
             total += written
             progress.advance()
         for symbol, by_day in shares.items():
             total += _write_ratio(request, symbol, np.concatenate(by_day))
             progress.advance()
+    truth.finish(dials, seed, ticker, dirt)
     return _summarise(request, total)
 
 
@@ -219,16 +222,17 @@ def _make_empty(output: Path) -> None:
         raise UserError(f"the folder {output} is not empty, it holds {held.name}; name a new or empty folder")
 
 
-def _list_tasks(request: _Request, shares: dict[str, list[Floats]]) -> Iterator[_DayTask]:
+def _list_tasks(request: _Request, shares: dict[str, list[Floats]], truth: TruthWriter) -> Iterator[_DayTask]:
     """Each symbol's day, one day after the other; made when asked for, so that memory does not grow with the span.
 
-    The share of long accounts goes into `shares` on the way.
+    The share of long accounts goes into `shares` on the way, and what happened into `truth`.
     """
     every = REST_STEPS if request.ticker == "rest" else 1
     span = (request.start_ms, request.end_ms)
     market = iterate_market(request.world, request.symbols, request.seed, *span, every=every)
     for day, delivered in deliver_days(request.world, request.seed, market):
         interruptions = _interruptions(request, day.day)
+        truth.add_day(day, delivered, [interruptions.is_deaf(orders.known_ms) for orders in delivered])
         for symbol_day, orders in zip(day.symbols, delivered, strict=True):
             shares[symbol_day.symbol].append(long_share(symbol_day))
             yield _DayTask(request, symbol_day, orders, interruptions)
@@ -238,7 +242,9 @@ def _interruptions(request: _Request, day: int) -> Interruptions:
     """The same for all symbols: there is one recorder."""
     if not request.dirt:
         return Interruptions()
-    return _dirt.draw_interruptions(named_generator(request.seed, "recorder", day), *request.part_of(day))
+    return _dirt.draw_interruptions(
+        named_generator(request.seed, "recorder", day), request.world.recorder, *request.part_of(day)
+    )
 
 
 def _write_day(task: _DayTask) -> _Written:
@@ -266,7 +272,7 @@ def _write_liquidations(task: _DayTask) -> _Written:
 
 def _soil_liquidations(task: _DayTask, lines: CaptureLines) -> tuple[CaptureLines, DirtCounts]:
     generator = task.generator("liquidation dirt")
-    lines, late = _dirt.delay_pushes(lines, generator)
+    lines, late = _dirt.delay_pushes(lines, generator, task.request.world.recorder.late_pushes_per_day)
     lines, repeated, rows = _dirt.repeat_after_reconnects(lines, task.interruptions.reconnects_ms)
     lines, corrupt, aside = _dirt.add_corrupt_copies(lines, generator)
     return lines, DirtCounts(

@@ -110,9 +110,13 @@ def _draw_sizes(dials: SymbolDials, generator: np.random.Generator, n: int) -> F
 
 
 def _draw_distances(
-    traders: TraderDials, dials: SymbolDials, generator: np.random.Generator, group_leverage: Floats, group_margin: Floats
+    traders: TraderDials,
+    dials: SymbolDials,
+    generator: np.random.Generator,
+    group_leverage: Floats,
+    group_margin: Floats,
 ) -> Floats:
-    """1 / leverage - maintenance margin, times how much of its margin each has left or added; NaN for positions without a level.
+    """From entry to liquidation, see `TraderDials`; NaN for positions without a level.
 
     Initial margin is at least twice the maintenance margin, as on the exchange.
     """
