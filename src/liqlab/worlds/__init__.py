@@ -17,15 +17,31 @@ from liqlab.worlds._dials import (
 from liqlab.worlds._dirt import DirtCounts
 from liqlab.worlds._market import LiquidationArrays, MarketDay, SymbolDay, iterate_market
 from liqlab.worlds._named import DEFAULT_SYMBOLS, WORLD_NAMES, list_dials, load_world
+from liqlab.worlds._noise import DayNodes
 from liqlab.worlds._simulate import DEFAULT_START_MS, SimulationSummary, simulate
 from liqlab.worlds._tables import MarketTables, simulate_tables
 from liqlab.worlds._ticker import TickerArrays, compute_ticker
+from liqlab.worlds._truth import (
+    TRUTH_CASCADES,
+    TRUTH_LIQUIDATIONS,
+    TRUTH_PATH,
+    TRUTH_TABLES,
+    Truth,
+    load_truth,
+    render_world,
+)
+from liqlab.worlds._twin import compute_free_paths
 
 __all__ = [
     "DEFAULT_START_MS",
     "DEFAULT_SYMBOLS",
+    "TRUTH_CASCADES",
+    "TRUTH_LIQUIDATIONS",
+    "TRUTH_PATH",
+    "TRUTH_TABLES",
     "WORLD_NAMES",
     "BookDials",
+    "DayNodes",
     "Delivered",
     "DirtCounts",
     "FundingDials",
@@ -40,12 +56,16 @@ __all__ = [
     "SymbolDials",
     "TickerArrays",
     "TraderDials",
+    "Truth",
     "World",
+    "compute_free_paths",
     "compute_ticker",
     "deliver_days",
     "iterate_market",
     "list_dials",
+    "load_truth",
     "load_world",
+    "render_world",
     "simulate",
     "simulate_tables",
 ]

@@ -18,14 +18,17 @@ DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "XRPUSDT")
 
 WORLD_NAMES = ("crash", "null", "plan", "planted", "planted-strong", "quiet", "random-walk")
 
+#: What a file calls its base when it starts from the defaults of every dial.
+NO_BASE = "none"
+
 _SYMBOL = re.compile(r"[A-Z0-9]{2,30}")
 
 
 def load_world(name_or_path: str | Path) -> World:
     """The named world, or the one in a TOML file.
 
-    A file may name the world it starts from, `base = "plan"` (the default), and gives only the dials that differ, in
-    tables named like the fields of `World`, symbols as `[symbols.BTCUSDT]`. A dial of `[symbols.ALL]` holds for every
+    A file may name the world it starts from, `base = "plan"` (the default) or "none" for the defaults of every dial, and
+    gives only the dials that differ, in tables named like the fields of `World`, symbols as `[symbols.BTCUSDT]`. A dial of `[symbols.ALL]` holds for every
     symbol that the base names. Raises `UserError` for an unknown world and `ConfigError` for an unknown dial or a
     value out of range.
     """
@@ -47,9 +50,9 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
         raise unknown_name("world", text, [*WORLD_NAMES, "or a file that ends in .toml"])
     values = load_toml(Path(text))
     base = values.pop("base", "plan")
-    if base not in WORLD_NAMES:
-        raise unknown_name("base world", str(base), list(WORLD_NAMES))
-    return _overlay(_read(base), {"name": Path(text).stem, **values})
+    if base not in (*WORLD_NAMES, NO_BASE):
+        raise unknown_name("base world", str(base), [*WORLD_NAMES, NO_BASE])
+    return _overlay({} if base == NO_BASE else _read(base), {"name": Path(text).stem, **values})
 
 
 def _overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
