@@ -27,10 +27,10 @@ _SYMBOL = re.compile(r"[A-Z0-9]{2,30}")
 def load_world(name_or_path: str | Path) -> World:
     """The named world, or the one in a TOML file.
 
-    A file may name the world it starts from, `base = "plan"` (the default) or "none" for the defaults of every dial, and
-    gives only the dials that differ, in tables named like the fields of `World`, symbols as `[symbols.BTCUSDT]`. A dial of `[symbols.ALL]` holds for every
-    symbol that the base names. Raises `UserError` for an unknown world and `ConfigError` for an unknown dial or a
-    value out of range.
+    A file may name the world it starts from, `base = "plan"` (the default) or "none" for the defaults of every dial,
+    and gives only the dials that differ, in tables named like the fields of `World`, symbols as `[symbols.BTCUSDT]`. A
+    dial of `[symbols.ALL]` holds for every symbol that the base names. Raises `UserError` for an unknown world and
+    `ConfigError` for an unknown dial or a value out of range.
     """
     values = _read(name_or_path)
     symbols = {name: build(SymbolDials, dials, f"symbols.{name}") for name, dials in values.pop("symbols", {}).items()}
