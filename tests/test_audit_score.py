@@ -62,7 +62,7 @@ def make_truth(rows: list[dict[str, Any]]) -> Truth:
     integers = {name: pl.Int64() if dtype == TIME else dtype for name, dtype in TRUTH_LIQUIDATIONS.dtypes.items()}
     frame = pl.DataFrame(columns, schema=integers).cast(TRUTH_LIQUIDATIONS.dtypes)  # type: ignore[arg-type]
     symbols = sorted({row["symbol"] for row in rows})
-    return Truth(Path("nowhere"), {"symbols": symbols, "world": "hand-made", "seed": 0}, frame)
+    return Truth({"symbols": symbols, "world": "hand-made", "seed": 0}, frame)
 
 
 def recorded(truth: Truth) -> pl.DataFrame:

@@ -103,10 +103,11 @@ def _sum_impact(tables: MarketTables, free: pl.DataFrame, horizon_ms: int) -> Se
         ok &= last_ok & moment_ok
         price = ticker.select(pl.coalesce("mark_price", "last_price").log()).to_series().to_numpy()
         undisturbed = path["free_price"].log().to_numpy()
+        # The five-second moment of the path whose state the last ticker price shows.
+        end = np.maximum(np.searchsorted(_milliseconds(path["time"]), known_ms[last], side="right") - 1, 0)
         n += int(ok.sum())
         observed += 1e4 * float((pressure * (price[last] - price[first]))[ok].sum())
-        # The rows of the ticker and of the path are the same moments.
-        twin += 1e4 * float((pressure * (undisturbed[last] - undisturbed[moment]))[ok].sum())
+        twin += 1e4 * float((pressure * (undisturbed[end] - undisturbed[moment]))[ok].sum())
     return SeedSums(n, observed, twin)
 
 

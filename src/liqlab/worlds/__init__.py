@@ -27,6 +27,7 @@ from liqlab.worlds._truth import (
     TRUTH_PATH,
     TRUTH_TABLES,
     Truth,
+    collect_truth,
     load_truth,
     render_world,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "TraderDials",
     "Truth",
     "World",
+    "collect_truth",
     "compute_free_paths",
     "compute_ticker",
     "deliver_days",

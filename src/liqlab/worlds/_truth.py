@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, format_time
 from liqlab.worlds._delivery import Delivered
 from liqlab.worlds._dials import World
 from liqlab.worlds._market import REST_STEPS, MarketDay, SymbolDay
-from liqlab.worlds._named import list_dials, load_world
+from liqlab.worlds._named import list_dials
 from liqlab.worlds._noise import STEPS_PER_MINUTE, Integers
 from liqlab.worlds._parquet import ParquetAppender
+from liqlab.worlds._tables import MarketTables
 
 TRUTH_FOLDER = "truth"
 FORMAT = "liqlab truth 1"
@@ -86,15 +87,14 @@ TRUTH_TABLES = (TRUTH_LIQUIDATIONS, TRUTH_CASCADES, TRUTH_PATH)
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth of one simulation: `liquidations` as `TRUTH_LIQUIDATIONS`, the manifest as it stands in its file."""
+    """The truth of one simulation: `liquidations` as `TRUTH_LIQUIDATIONS`, and what its manifest says.
 
-    folder: Path
+    `manifest` has at least `world`, `seed`, `symbols` and `branching_ratio`, by symbol and for `ALL`. The dials are in
+    `world.toml`, which `load_world` reads.
+    """
+
     manifest: dict[str, Any]
     liquidations: pl.DataFrame
-
-    def load_world(self) -> World:
-        """The dials; `ConfigError` when another version of liqlab with other dials wrote them."""
-        return load_world(self.folder / _WORLD)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -172,12 +172,8 @@ class TruthWriter:
         )
 
     def _count(self, rows: pl.DataFrame) -> None:
-        per_symbol = rows.group_by("symbol").agg(
-            all=pl.len(), triggered=pl.col("cause").is_not_null().sum(), captured=pl.col("captured").sum()
-        )
-        for row in per_symbol.iter_rows(named=True):
-            for part, counter in self._counts.items():
-                counter[row["symbol"]] += row[part]
+        for part, counts in _count_by_symbol(rows).items():
+            self._counts[part].update(counts)
 
     def _add_trees(self, rows: pl.DataFrame, midnight_ms: int) -> None:
         """Write the trees that have ended, and keep the liquidations of the others."""
@@ -204,14 +200,28 @@ class TruthWriter:
             "dirt": dirt,
             "liquidations": dict(n),
             "captured": dict(captured),
-            "branching_ratio": {name: triggered[name] / n[name] if n[name] else None for name in self.names}
-            | {"ALL": triggered.total() / n.total() if n.total() else None},
+            "branching_ratio": _branching_ratios(n, triggered),
         }
         try:
             write_text(self.folder / _WORLD, render_world(world))
             write_text(self.folder / _MANIFEST, json.dumps(manifest, indent=1) + "\n")
         except OSError as error:
             raise EnvironmentFailure(f"cannot write into {self.folder}: {error.strerror}; make room") from error
+
+
+def _count_by_symbol(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Liquidations of each symbol: `all`, `triggered` by another one, `captured`."""
+    counts = rows.group_by("symbol").agg(
+        all=pl.len(), triggered=pl.col("cause").is_not_null().sum(), captured=pl.col("captured").sum()
+    )
+    return {part: dict(counts.select("symbol", part).iter_rows()) for part in ("all", "triggered", "captured")}
+
+
+def _branching_ratios(n: Mapping[str, int], triggered: Mapping[str, int]) -> dict[str, float | None]:
+    """The share of liquidations that another one triggered: the mean number of direct children over all of them."""
+    n = {**n, "ALL": sum(n.values())}
+    triggered = {**triggered, "ALL": sum(triggered.values())}
+    return {name: triggered[name] / n[name] if n[name] else None for name in n}
 
 
 def _names_at(names: Sequence[str], places: Integers) -> pl.Series:
@@ -298,6 +308,19 @@ def _assign(key: str, value: Any) -> str:
     return f"{key} = {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
 
 
+def collect_truth(tables: MarketTables, world: World, seed: int) -> Truth:
+    """The truth of a market in memory, as far as its liquidations go; all of them count as captured."""
+    names = tables.ticker["symbol"].unique().sort().to_list()
+    rows = tables.liquidations.select(_SEEN).with_columns(
+        tables.truth.drop("symbol").rename({"cause_number": "cause"}), captured=pl.lit(True)
+    )
+    rows = _Roots().attach(rows.sort("event_time", "symbol", "number"), names)
+    counts = _count_by_symbol(rows)
+    ratios = _branching_ratios(counts["all"], counts["triggered"])
+    manifest = {"world": world.name, "seed": seed, "symbols": names, "branching_ratio": ratios}
+    return Truth(manifest, check_frame(rows.select(TRUTH_LIQUIDATIONS.names), TRUTH_LIQUIDATIONS))
+
+
 def load_truth(folder: Path | str) -> Truth:
     """The truth in `folder`, which is `truth/` itself or the folder of captures that holds it.
 
@@ -314,7 +337,7 @@ def load_truth(folder: Path | str) -> Truth:
         liquidations = pl.read_parquet(found / _LIQUIDATIONS_FILE)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"cannot read {found / _LIQUIDATIONS_FILE} ({error}); simulate again") from error
-    return Truth(found, _read_manifest(found), check_frame(liquidations, TRUTH_LIQUIDATIONS))
+    return Truth(_read_manifest(found), check_frame(liquidations, TRUTH_LIQUIDATIONS))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
