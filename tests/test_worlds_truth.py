@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pyarrow import parquet
 
 from liqlab.core.errors import EnvironmentFailure, UserError
 from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR
@@ -241,6 +242,21 @@ def test_a_failed_simulation_leaves_no_half_truth(tmp_path: Path, monkeypatch: p
     with pytest.raises(EnvironmentFailure):
         simulate(tmp_path / "out", days=0.1, seed=4, symbols=["BTCUSDT"], workers=1)
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_is_full_at_the_end_is_told_and_leaves_no_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = parquet.ParquetWriter.close
+
+    def refuse(writer: parquet.ParquetWriter) -> None:
+        close(writer)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parquet.ParquetWriter, "close", refuse)
+    with pytest.raises(EnvironmentFailure, match=r"cannot write .*truth.*No space left.*make room"):
+        simulate(tmp_path / "out", days=0.01, seed=4, symbols=["BTCUSDT"], workers=1)
+    assert [path for path in (tmp_path / "out" / "truth").rglob("*") if path.is_file()] == []
 
 
 def test_a_folder_without_truth_is_told_with_what_to_name(

@@ -51,8 +51,12 @@ class ParquetAppender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self.path)
-        else:
+        try:
+            self._writer.close()
+            if kind is None:
+                self._temporary.replace(self.path)
+        except OSError as failure:
+            if kind is None:
+                raise self._failure(failure) from failure
+        finally:
             self._temporary.unlink(missing_ok=True)

@@ -111,23 +111,29 @@ class TruthWriter:
         self._counts = {part: Counter(dict.fromkeys(self.names, 0)) for part in ("all", "triggered", "captured")}
         self._roots = _Roots()
         self._open_trees = TRUTH_LIQUIDATIONS.empty()
-        self._files = ExitStack()
 
     def __enter__(self) -> TruthWriter:
-        self._liquidations = self._append_to(_LIQUIDATIONS_FILE, TRUTH_LIQUIDATIONS)
-        self._trees = self._append_to(_TREES_FILE, TRUTH_CASCADES)
-        self._paths = [self._append_to(f"paths/{name}.parquet", TRUTH_PATH) for name in self.names]
+        with ExitStack() as files:
+            self._liquidations, self._trees, *self._paths = (
+                files.enter_context(ParquetAppender(self.folder / name, table))
+                for name, table in (
+                    (_LIQUIDATIONS_FILE, TRUTH_LIQUIDATIONS),
+                    (_TREES_FILE, TRUTH_CASCADES),
+                    *((f"paths/{name}.parquet", TRUTH_PATH) for name in self.names),
+                )
+            )
+            files.push(self._write_open_trees)
+            self._files = files.pop_all()
         return self
-
-    def _append_to(self, name: str, table: Table) -> ParquetAppender:
-        return self._files.enter_context(ParquetAppender(self.folder / name, table))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._files.__exit__(kind, error, trace)
+
+    def _write_open_trees(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._trees.append(_list_trees(self._open_trees))
-        self._files.__exit__(kind, error, trace)
 
     def add_day(self, day: MarketDay, delivered: Sequence[Delivered], deaf: Sequence[NDArray[np.bool_]]) -> None:
         """The day with what was delivered of each symbol on it, and which of that came while nobody listened."""
