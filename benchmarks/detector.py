@@ -97,18 +97,23 @@ def draw(points: list[Point], path: Path) -> None:
                 x = np.array([point.branching_ratio for point in points])
                 y = np.array([shares(*point.counts[preset.name])[part] for point in points])
                 own = np.array([point.factor == 1.0 for point in points])
-                panel.scatter(x[~own], y[~own], s=22, facecolors="none", edgecolors=colour, label=preset.name)
-                panel.scatter(x[own], y[own], s=34, color=colour, marker="D", label=f"{preset.name}, plan world")
+                panel.scatter(
+                    x[~own], y[~own], s=22, facecolors="none", edgecolors=colour, clip_on=False, label=preset.name
+                )
+                panel.scatter(
+                    x[own], y[own], s=34, color=colour, marker="D", clip_on=False, label=f"{preset.name}, plan world"
+                )
                 means = [
                     [np.mean(values[[point.factor == factor for point in points]]) for values in (x, y)]
                     for factor in IMPACT_FACTORS
                 ]
                 panel.plot(*np.array(means).T, color=colour, linewidth=1.0, alpha=0.6)
             panel.set(title=title, xlabel="branching ratio", xlim=(0.0, 1.0), ylim=(0.0, 1.0))
-            panel.axhline(0.7, color="#9a9a9a", linewidth=0.8, linestyle=":")
+            panel.axhline(0.7, color="#555555", linewidth=0.9, linestyle=":", label="the plan's 70 %")
             panel.grid(color="#ececec", linewidth=0.6)
             panel.set_axisbelow(True)
-        panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper left", ncols=len(labels))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None})
 
