@@ -16,6 +16,7 @@ import pytest
 from liqlab.cli import build_parser
 from liqlab.core.schema import TABLES
 from liqlab.sources import parse_line
+from liqlab.worlds import WORLD_NAMES, list_dials, load_world
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -94,6 +95,27 @@ def test_the_page_of_tables_is_fresh(repository: Path, make_docs: ModuleType) ->
     assert page == make_docs.build_tables_page(), "run python tools/make_docs.py"
 
 
+def test_the_page_of_dials_is_fresh(repository: Path, make_docs: ModuleType) -> None:
+    page = (repository / "docs" / "dials.md").read_text(encoding="utf-8")
+    assert page == make_docs.build_dials_page(), "run python tools/make_docs.py"
+
+
+def test_the_page_of_dials_holds_every_dial(repository: Path) -> None:
+    page = (repository / "docs" / "dials.md").read_text(encoding="utf-8")
+    listed = list_dials(load_world("plan"))
+    symbols = listed.pop("symbols")
+    for name, dials in [*listed.items(), ("symbols.SYMBOL", symbols["BTCUSDT"])]:
+        if isinstance(dials, dict):
+            section = page.split(f"## [{name}]")[1].split("\n## ")[0].split("\n# ")[0]
+            assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(dials)
+
+
+def test_the_page_of_worlds_names_each_world_and_what_is_true_in_it(repository: Path) -> None:
+    page = (repository / "docs" / "worlds.md").read_text(encoding="utf-8")
+    for name in WORLD_NAMES:
+        assert f"| `{name}` |" in page
+
+
 def test_the_page_of_tables_holds_every_column(repository: Path) -> None:
     page = (repository / "docs" / "tables.md").read_text(encoding="utf-8")
     for table in TABLES:
@@ -112,7 +134,7 @@ def test_the_page_of_commands_is_fresh(
 
 def test_every_command_is_documented(repository: Path, make_docs: ModuleType, parser: argparse.ArgumentParser) -> None:
     commands = make_docs.list_commands(parser)
-    assert {"run", "ingest", "stats", "cascades", "detect", "info", "simulate"} <= set(commands)
+    assert {"run", "ingest", "stats", "cascades", "detect", "info", "simulate", "score", "worlds"} <= set(commands)
     generated = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
     readme = (repository / "README.md").read_text(encoding="utf-8")
     for name in commands:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from liqlab import __version__
-from liqlab.cli import _cascades, _detect, _info, _ingest, _run, _simulate, _stats
+from liqlab.cli import _cascades, _detect, _info, _ingest, _run, _score, _simulate, _stats, _worlds
 from liqlab.core.errors import LiqlabError
 from liqlab.core.progress import SILENT, Progress
 
@@ -28,6 +28,8 @@ _COMMANDS = (
     ("detect", _detect, "cascades from message lines, as they happen"),
     ("info", _info, "what a folder or file is, how much of it, how many bad lines"),
     ("simulate", _simulate, "write the captures of a simulated market"),
+    ("score", _score, "detected cascades against those of a simulated market"),
+    ("worlds", _worlds, "the simulated markets there are, and what is true in them"),
 )
 
 

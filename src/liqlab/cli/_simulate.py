@@ -14,9 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `simulate`."""
     parser.description = (
         "Write what a recorder would have captured of a simulated market: liquidations in bursts, the ticker and the "
-        "long/short ratio, in the layout that `liqlab run` reads. The same arguments always give the same files."
+        "long/short ratio, in the layout that `liqlab run` reads, and the truth in OUT/truth. The same arguments "
+        "always give the same files."
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="new or empty folder to write into")
+    parser.add_argument(
+        "--world",
+        metavar="NAME",
+        default="plan",
+        help="a named world (liqlab worlds list) or a .toml file with dials that differ (default plan)",
+    )
     parser.add_argument("--days", type=float, default=9.0, help="length in days, fractions allowed (default 9)")
     parser.add_argument("--seed", type=int, default=7, help="0 or more; another seed is another market (default 7)")
     parser.add_argument(
@@ -51,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     summary = simulate(
         arguments.output,
+        world=arguments.world,
         days=arguments.days,
         seed=arguments.seed,
         symbols=split_symbols(arguments.symbols) or DEFAULT_SYMBOLS,

@@ -16,17 +16,13 @@ from numpy.typing import NDArray
 from liqlab.core.errors import EnvironmentFailure
 from liqlab.core.files import replacing
 from liqlab.core.time import MS_PER_HOUR, format_time
-from liqlab.worlds._instruments import Instrument
-from liqlab.worlds._market import Floats, Integers, LiquidationArrays, TickerArrays
-
-#: The exchange pushes liquidations in batches, this far apart.
-PUSH_INTERVAL_MS = 500
-
-REST_INTERVAL_MS = 5_000
+from liqlab.worlds._delivery import Delivered
+from liqlab.worlds._dials import SymbolDials
+from liqlab.worlds._noise import Floats, Integers
+from liqlab.worlds._ticker import TickerArrays
 
 #: No frame takes longer than the next one takes to come, so that a recorder's files hold whole hours of frames.
 _LONGEST_FRAME_DELAY_MS = 99
-_LONGEST_PUSH_DELAY_MS = 450
 _COMPRESSION_LEVEL = 1
 
 
@@ -44,16 +40,12 @@ class CaptureLines:
         return CaptureLines(self.known_ms[index], self.rows[index], [self.text[i] for i in index.tolist()])
 
 
-def render_liquidations(
-    instrument: Instrument, liquidations: LiquidationArrays, generator: np.random.Generator
-) -> CaptureLines:
-    """One line per push: all forced orders since the push before, delivered 303 ms (median) after they happened."""
-    push_ms = (liquidations.event_ms // PUSH_INTERVAL_MS + 1) * PUSH_INTERVAL_MS
-    pushes, first, count = np.unique(push_ms, return_index=True, return_counts=True)
-    delay = 24.0 + generator.lognormal(np.log(20.0), 0.9, len(pushes))
-    known_ms = pushes + np.minimum(delay, _LONGEST_PUSH_DELAY_MS).astype(np.int64)
-    entries = _render_entries(instrument, liquidations)
-    head = f'"exchange":"bybit","source":"ws","stream":"liquidation","symbol":"{instrument.symbol}"'
+def render_liquidations(symbol: str, dials: SymbolDials, delivered: Delivered) -> CaptureLines:
+    """One line per push, in order."""
+    pushes, first, count = np.unique(delivered.push_ms, return_index=True, return_counts=True)
+    known_ms = delivered.known_ms[first]
+    entries = _render_entries(symbol, dials, delivered)
+    head = f'"exchange":"bybit","source":"ws","stream":"liquidation","symbol":"{symbol}"'
     text = [
         f'{{"ts":{known},{head},"result":{{"ts":{push},"data":[{",".join(entries[start : start + number])}]}}}}'
         for known, push, start, number in zip(
@@ -63,27 +55,26 @@ def render_liquidations(
     return CaptureLines(known_ms, count, text)
 
 
-def _render_entries(instrument: Instrument, liquidations: LiquidationArrays) -> list[str]:
+def _render_entries(symbol: str, dials: SymbolDials, delivered: Delivered) -> list[str]:
+    orders = delivered.liquidations
     columns = zip(
-        liquidations.event_ms.tolist(),
-        ["Buy" if is_long else "Sell" for is_long in liquidations.is_long.tolist()],
-        _decimal(liquidations.quantity, instrument.quantity_decimals),
-        _decimal(liquidations.price, instrument.price_decimals),
+        orders.event_ms.tolist(),
+        ["Buy" if is_long else "Sell" for is_long in orders.is_long.tolist()],
+        _decimal(orders.quantity, dials.quantity_decimals),
+        _decimal(orders.price, dials.price_decimals),
         strict=True,
     )
-    symbol = instrument.symbol
     return [
         f'{{"T":{time},"s":"{symbol}","S":"{side}","v":"{size}","p":"{price}"}}' for time, side, size, price in columns
     ]
 
 
-def render_rest_ticker(instrument: Instrument, ticker: TickerArrays, generator: np.random.Generator) -> CaptureLines:
-    """One line per state: a REST answer that came 20 to 150 ms after it."""
-    known_ms = ticker.time_ms + generator.integers(20, 151, len(ticker.time_ms))
-    head = f'"source":"rest","stream":"ticker","symbol":"{instrument.symbol}"'
+def render_rest_ticker(symbol: str, dials: SymbolDials, ticker: TickerArrays, known_ms: Integers) -> CaptureLines:
+    """One line per state: the REST answer that the recorder had at `known_ms`."""
+    head = f'"source":"rest","stream":"ticker","symbol":"{symbol}"'
     text = [
-        f'{{"ts":{known},{head},"result":{{"list":[{{"symbol":"{instrument.symbol}",{state}}}]}}}}'
-        for known, state in zip(known_ms.tolist(), _render_states(instrument, ticker), strict=True)
+        f'{{"ts":{known},{head},"result":{{"list":[{{"symbol":"{symbol}",{state}}}]}}}}'
+        for known, state in zip(known_ms.tolist(), _render_states(dials, ticker), strict=True)
     ]
     return CaptureLines(known_ms, np.ones(len(text), dtype=np.int64), text)
 
@@ -94,7 +85,8 @@ def draw_frame_times(ticker: TickerArrays, generator: np.random.Generator) -> In
 
 
 def render_websocket_ticker(
-    instrument: Instrument,
+    symbol: str,
+    dials: SymbolDials,
     ticker: TickerArrays,
     before: TickerArrays,
     known_ms: Integers,
@@ -104,10 +96,9 @@ def render_websocket_ticker(
 
     `before` holds the state before each of `ticker`; where a snapshot is due it is not looked at.
     """
-    content = _render_changes(instrument, ticker, before)
+    content = _render_changes(dials, ticker, before)
     for row in np.flatnonzero(is_snapshot).tolist():
-        content[row] = _render_snapshot(instrument, ticker.take(slice(row, row + 1)))
-    symbol = instrument.symbol
+        content[row] = _render_snapshot(dials, ticker.take(slice(row, row + 1)))
     head = f'"stream":"ticker","symbol":"{symbol}","result":{{"topic":"tickers.{symbol}"'
     columns = zip(known_ms.tolist(), ticker.time_ms.tolist(), is_snapshot.tolist(), content, strict=True)
     text = [
@@ -120,9 +111,9 @@ def render_websocket_ticker(
     return CaptureLines(known_ms[sent], np.ones(len(text), dtype=np.int64), text)
 
 
-def _render_states(instrument: Instrument, ticker: TickerArrays) -> Iterator[str]:
+def _render_states(dials: SymbolDials, ticker: TickerArrays) -> Iterator[str]:
     """The fields of a REST answer, symbol apart."""
-    fields = _render_fields(instrument, ticker)
+    fields = _render_fields(dials, ticker)
     columns = zip(
         *(fields[name] for name in ("lastPrice", "markPrice", "indexPrice", "openInterest", "openInterestValue")),
         fields["fundingRate"],
@@ -139,10 +130,10 @@ def _render_states(instrument: Instrument, ticker: TickerArrays) -> Iterator[str
         )
 
 
-def _render_snapshot(instrument: Instrument, ticker: TickerArrays) -> str:
-    fields = _render_fields(instrument, ticker)
+def _render_snapshot(dials: SymbolDials, ticker: TickerArrays) -> str:
+    fields = _render_fields(dials, ticker)
     single = ",".join(f'"{name}":"{fields[name][0]}"' for name in ("singleOpenInterest", "singleOpenInterestValue"))
-    return f",{next(_render_states(instrument, ticker))},{single}"
+    return f",{next(_render_states(dials, ticker))},{single}"
 
 
 #: Fields that a frame carries together when one of their causes has changed.
@@ -151,7 +142,7 @@ _FRAME_PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("mark_price",), ("markPrice",)),
     (("index_price",), ("indexPrice",)),
     (("open_interest",), ("openInterest", "singleOpenInterest")),
-    (("open_interest", "mark_price"), ("openInterestValue", "singleOpenInterestValue")),
+    (("open_interest_value",), ("openInterestValue", "singleOpenInterestValue")),
     (("funding_rate",), ("fundingRate",)),
     (("next_funding_ms",), ("nextFundingTime",)),
     (("volume_24h", "turnover_24h"), ("turnover24h", "volume24h")),
@@ -160,7 +151,7 @@ _FRAME_PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 
-def _render_changes(instrument: Instrument, ticker: TickerArrays, before: TickerArrays) -> list[str]:
+def _render_changes(dials: SymbolDials, ticker: TickerArrays, before: TickerArrays) -> list[str]:
     """For each state the fields that differ from `before`, each led by a comma; "" when none does."""
     content = [""] * len(ticker.time_ms)
     for causes, names in _FRAME_PARTS:
@@ -168,28 +159,28 @@ def _render_changes(instrument: Instrument, ticker: TickerArrays, before: Ticker
         for cause in causes:
             changed |= getattr(ticker, cause) != getattr(before, cause)
         rows = np.flatnonzero(changed)
-        fields = _render_fields(instrument, ticker, rows, names)
+        fields = _render_fields(dials, ticker, rows, names)
         for row, *values in zip(rows.tolist(), *(fields[name] for name in names), strict=True):
             content[row] += "".join(f',"{name}":"{value}"' for name, value in zip(names, values, strict=True))
     return content
 
 
 def _render_fields(
-    instrument: Instrument,
+    dials: SymbolDials,
     ticker: TickerArrays,
     rows: Integers | slice = slice(None),
     names: tuple[str, ...] | None = None,
 ) -> dict[str, list[str]]:
     """The named fields (default all) of the states `rows` as text; `openInterest` double-sided, as Bybit has it."""
-    price, quantity = instrument.price_decimals, instrument.quantity_decimals
+    price, quantity = dials.price_decimals, dials.quantity_decimals
     sources: dict[str, tuple[Callable[[], Floats], int]] = {
         "lastPrice": (lambda: ticker.last_price[rows], price),
         "markPrice": (lambda: ticker.mark_price[rows], price),
         "indexPrice": (lambda: ticker.index_price[rows], price),
         "openInterest": (lambda: 2.0 * ticker.open_interest[rows], quantity),
-        "openInterestValue": (lambda: 2.0 * ticker.open_interest[rows] * ticker.mark_price[rows], 2),
+        "openInterestValue": (lambda: 2.0 * ticker.open_interest_value[rows], 2),
         "singleOpenInterest": (lambda: ticker.open_interest[rows], quantity),
-        "singleOpenInterestValue": (lambda: ticker.open_interest[rows] * ticker.mark_price[rows], 2),
+        "singleOpenInterestValue": (lambda: ticker.open_interest_value[rows], 2),
         "fundingRate": (lambda: ticker.funding_rate[rows], 8),
         "nextFundingTime": (lambda: ticker.next_funding_ms[rows].astype(np.float64), 0),
         "bid1Price": (lambda: ticker.bid_price[rows], price),
@@ -218,17 +209,28 @@ def render_long_short_ratio(symbol: str, time_ms: Integers, long_share: Floats) 
     return CaptureLines(time_ms, np.ones(len(text), dtype=np.int64), text)
 
 
+def hour_file(prefix: str, hour_mark: str, hour: int) -> str:
+    """The name of the file of one hour (counted from 1970): `<prefix>_2026-02-09_<hour_mark>19.jsonl.gz`."""
+    moment = format_time(hour * MS_PER_HOUR)
+    return f"{prefix}_{moment[:10]}_{hour_mark}{moment[11:13]}.jsonl.gz"
+
+
+def ratio_file(symbol: str, time_ms: Integers) -> str:
+    """The long/short ratio file of a symbol, for the hours of its rows; relative to the folder of captures."""
+    start, end = (format_time(int(time))[:10] for time in (time_ms[0], time_ms[-1]))
+    return f"{symbol}/longshort_ratio_{start}_to_{end}.jsonl.gz"
+
+
 def write_hours(folder: Path, prefix: str, hour_mark: str, lines: CaptureLines) -> list[int]:
     """Write one file per hour in which a line became known, none for a silent hour; the size in bytes of each.
 
-    A file is called `<prefix>_2026-02-09_<hour_mark>19.jsonl.gz`. The content depends on nothing but the lines.
+    Names are those of `hour_file`. The content depends on nothing but the lines.
     """
     hours = lines.known_ms // MS_PER_HOUR
     sizes = []
     for hour in np.unique(hours).tolist():
         first, last = np.searchsorted(hours, [hour, hour + 1]).tolist()
-        moment = format_time(hour * MS_PER_HOUR)
-        name = f"{prefix}_{moment[:10]}_{hour_mark}{moment[11:13]}.jsonl.gz"
+        name = hour_file(prefix, hour_mark, hour)
         sizes.append(write_lines(folder / name, lines.text[first:last]))
     return sizes
 

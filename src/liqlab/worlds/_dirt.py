@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from liqlab.core.time import MS_PER_MINUTE
 from liqlab.worlds._capture import CaptureLines
-from liqlab.worlds._market import Integers
+from liqlab.worlds._dials import RecorderDials
+from liqlab.worlds._noise import Integers
 
 _GRID_MS = 10_000
 _SHORTEST_GAP_MS = 2 * MS_PER_MINUTE
-_LONGEST_GAP_MS = 8 * MS_PER_MINUTE
-_RECONNECTS_PER_DAY = 3
 _REPEATED_LINES = 3
-_LATE_PUSHES_PER_DAY = 3
 _LATE_WITHIN_MS = 3_000
 
 
@@ -60,19 +58,23 @@ class Interruptions:
         return deaf
 
 
-def draw_interruptions(generator: np.random.Generator, start_ms: int, end_ms: int) -> Interruptions:
-    """One gap of some minutes and three reconnects between `start_ms` and `end_ms`, which lie in one day.
+def draw_interruptions(
+    generator: np.random.Generator, recorder: RecorderDials, start_ms: int, end_ms: int
+) -> Interruptions:
+    """One gap of some minutes and some reconnects between `start_ms` and `end_ms`, which lie in one day.
 
     Nothing when the time is too short. Reconnects come at full ten seconds: what is delivered again within the next
     second is then in the same hour.
     """
     span = end_ms - start_ms
-    longest = min(_LONGEST_GAP_MS, span // 10)
+    longest = min(round(recorder.gap_longest_min * MS_PER_MINUTE), span // 10)
     if longest < _SHORTEST_GAP_MS:
         return Interruptions()
     begin = start_ms + int(generator.uniform(0.1, 0.8) * span)
     end = _on_grid(begin + int(generator.uniform(_SHORTEST_GAP_MS, longest)))
-    others = (_on_grid(start_ms + int(part * span)) for part in generator.uniform(0.1, 0.95, _RECONNECTS_PER_DAY))
+    others = (
+        _on_grid(start_ms + int(part * span)) for part in generator.uniform(0.1, 0.95, recorder.reconnects_per_day)
+    )
     reconnects = {moment for moment in others if not begin - _GRID_MS <= moment <= end + _GRID_MS}
     return Interruptions(((begin, end),), tuple(sorted(reconnects | {end})))
 
@@ -87,10 +89,10 @@ def lose_in_gaps(lines: CaptureLines, interruptions: Interruptions) -> tuple[Cap
     return lines.take(~deaf), int(lines.rows[deaf].sum())
 
 
-def delay_pushes(lines: CaptureLines, generator: np.random.Generator) -> tuple[CaptureLines, int]:
-    """Deliver a few pushes just after the push that followed them; how many."""
+def delay_pushes(lines: CaptureLines, generator: np.random.Generator, n: int) -> tuple[CaptureLines, int]:
+    """Deliver up to `n` pushes just after the push that followed them; how many."""
     ahead = np.flatnonzero(np.diff(lines.known_ms) < _LATE_WITHIN_MS)
-    chosen = np.sort(generator.permutation(ahead)[:_LATE_PUSHES_PER_DAY])
+    chosen = np.sort(generator.permutation(ahead)[:n])
     # Of two neighbours only the first is held back: both would come in order again.
     chosen = chosen[np.diff(chosen, prepend=-2) > 1]
     known_ms = lines.known_ms.copy()

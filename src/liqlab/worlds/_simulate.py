@@ -17,9 +17,9 @@ from liqlab.core.progress import SILENT, Progress, stage
 from liqlab.core.time import EARLIEST_MS, LATEST_MS, MS_PER_DAY, MS_PER_HOUR, format_time, parse_time
 from liqlab.worlds import _dirt
 from liqlab.worlds._capture import (
-    REST_INTERVAL_MS,
     CaptureLines,
     draw_frame_times,
+    ratio_file,
     render_liquidations,
     render_long_short_ratio,
     render_rest_ticker,
@@ -27,18 +27,15 @@ from liqlab.worlds._capture import (
     write_hours,
     write_lines,
 )
+from liqlab.worlds._delivery import Delivered, deliver_days, draw_rest_delays
+from liqlab.worlds._dials import World
 from liqlab.worlds._dirt import DirtCounts, Interruptions
-from liqlab.worlds._instruments import DEFAULT_SYMBOLS, Instrument, find_instruments
-from liqlab.worlds._market import (
-    STEP_MS,
-    LiquidationArrays,
-    TickerArrays,
-    compute_log_price,
-    compute_ticker,
-    draw_liquidations,
-)
+from liqlab.worlds._market import REST_STEPS, SymbolDay, iterate_market
+from liqlab.worlds._named import DEFAULT_SYMBOLS, check_symbols, load_world
+from liqlab.worlds._noise import Floats, Integers
 from liqlab.worlds._random import named_generator
-from liqlab.worlds._walk import DayNodes, walk_days, walk_long_share
+from liqlab.worlds._ticker import TickerArrays, compute_ticker, long_share
+from liqlab.worlds._truth import TruthWriter
 
 TickerForm = Literal["rest", "websocket"]
 
@@ -71,7 +68,8 @@ class _Request:
     """The checked arguments of one simulation."""
 
     output: Path
-    instruments: tuple[Instrument, ...]
+    world: World
+    symbols: tuple[str, ...]
     seed: int
     start_ms: int
     end_ms: int
@@ -91,16 +89,24 @@ class _Request:
 @dataclass(frozen=True)
 class _DayTask:
     request: _Request
-    instrument: Instrument
-    nodes: DayNodes
+    symbol_day: SymbolDay
+    delivered: Delivered
     interruptions: Interruptions
 
     @property
+    def symbol(self) -> str:
+        return self.symbol_day.symbol
+
+    @property
+    def day(self) -> int:
+        return self.symbol_day.nodes.day
+
+    @property
     def folder(self) -> Path:
-        return self.request.output / self.instrument.symbol
+        return self.request.output / self.symbol
 
     def generator(self, purpose: str) -> np.random.Generator:
-        return named_generator(self.request.seed, self.instrument.symbol, self.nodes.day, purpose)
+        return named_generator(self.request.seed, self.symbol, self.day, purpose)
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ class _Written:
 def simulate(
     output: Path | str,
     *,
+    world: str | Path | World = "plan",
     days: float = 9.0,
     seed: int = 7,
     symbols: Sequence[str] = DEFAULT_SYMBOLS,
@@ -137,38 +144,42 @@ def simulate(
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> SimulationSummary:
-    """Write what a recorder would have captured of a random market into the new or empty folder `output`.
+    """Write what a recorder would have captured of a simulated market into the new or empty folder `output`.
 
-    Prices are a random walk with clustered volatility and a common factor; liquidations come in bursts after fast
-    moves, on the side that loses by them, and move nothing. `ticker` is "rest" (a snapshot every 5 s) or "websocket"
-    (up to ten frames a second, deltas after a snapshot at midnight and after each reconnect). `dirt` adds gaps,
-    repeated messages, corrupt lines and late pushes, all counted in the summary.
+    `world` is a named world, a TOML file or a `World`. `ticker` is "rest" (a snapshot every 5 s) or "websocket" (up to
+    ten frames a second, deltas after a snapshot at midnight and after each reconnect). `dirt` adds gaps, repeated
+    messages, corrupt lines and late pushes, all counted in the summary.
 
-    The files depend on the other arguments alone, byte for byte, not on `workers` (default one per core), and those of
-    a symbol not on which other symbols there are. Raises `UserError` for an argument out of range or a folder that is
-    not empty, `EnvironmentFailure` when the disk refuses.
+    The files depend on the other arguments alone, byte for byte, not on `workers` (default one per core) nor on the
+    order of the symbols. Raises `UserError` for an argument out of range or a folder that is not empty,
+    `EnvironmentFailure` when the disk refuses.
     """
     _check_choices(seed, ticker)
     end_ms = _check_span(start_ms, days)
     output = Path(output)
-    request = _Request(output, find_instruments(symbols), seed, start_ms, end_ms, ticker, dirt)
+    dials = world if isinstance(world, World) else load_world(world)
+    request = _Request(output, dials, check_symbols(symbols), seed, start_ms, end_ms, ticker, dirt)
     _make_empty(output)
-    n_tasks = len(request.days) * len(request.instruments)
+    n_tasks = len(request.days) * len(request.symbols)
+    shares: dict[str, list[Floats]] = {symbol: [] for symbol in request.symbols}
     total = _Written(dirt=DirtCounts(gaps=sum(len(_interruptions(request, day).gaps_ms) for day in request.days)))
-    with stage(progress, "simulate", n_tasks + len(request.instruments)):
-        for written in ordered_map(_write_day, _list_tasks(request), min(count_workers(workers), n_tasks)):
+    truth = TruthWriter(output, sorted(request.symbols), start_ms, end_ms)
+    with truth, stage(progress, "simulate", n_tasks + len(request.symbols)):
+        tasks = _list_tasks(request, shares, truth)
+        for written in ordered_map(_write_day, tasks, min(count_workers(workers), n_tasks)):
             total += written
             progress.advance()
-        for instrument in request.instruments:
-            total += _write_ratio(request, instrument.symbol)
+        for symbol, by_day in shares.items():
+            total += _write_ratio(request, symbol, np.concatenate(by_day))
             progress.advance()
+    truth.finish(dials, seed, ticker, dirt)
     return _summarise(request, total)
 
 
 def _summarise(request: _Request, total: _Written) -> SimulationSummary:
     return SimulationSummary(
         output=request.output,
-        symbols=tuple(instrument.symbol for instrument in request.instruments),
+        symbols=request.symbols,
         start_ms=request.start_ms,
         end_ms=request.end_ms,
         files=total.files,
@@ -211,36 +222,40 @@ def _make_empty(output: Path) -> None:
         raise UserError(f"the folder {output} is not empty, it holds {held.name}; name a new or empty folder")
 
 
-def _list_tasks(request: _Request) -> Iterator[_DayTask]:
-    """Each symbol's day, one day after the other; made when asked for, so that memory does not grow with the span."""
-    for nodes_of_day in walk_days(request.seed, request.instruments, request.days):
-        interruptions = _interruptions(request, nodes_of_day[0].day)
-        for instrument, nodes in zip(request.instruments, nodes_of_day, strict=True):
-            yield _DayTask(request, instrument, nodes, interruptions)
+def _list_tasks(request: _Request, shares: dict[str, list[Floats]], truth: TruthWriter) -> Iterator[_DayTask]:
+    """Each symbol's day, one day after the other; made when asked for, so that memory does not grow with the span.
+
+    The share of long accounts goes into `shares` on the way, and what happened into `truth`.
+    """
+    every = REST_STEPS if request.ticker == "rest" else 1
+    span = (request.start_ms, request.end_ms)
+    market = iterate_market(request.world, request.symbols, request.seed, *span, every=every)
+    for day, delivered in deliver_days(request.world, request.seed, market):
+        interruptions = _interruptions(request, day.day)
+        truth.add_day(day, delivered, [interruptions.is_deaf(orders.known_ms) for orders in delivered])
+        for symbol_day, orders in zip(day.symbols, delivered, strict=True):
+            shares[symbol_day.symbol].append(long_share(symbol_day))
+            yield _DayTask(request, symbol_day, orders, interruptions)
 
 
 def _interruptions(request: _Request, day: int) -> Interruptions:
     """The same for all symbols: there is one recorder."""
     if not request.dirt:
         return Interruptions()
-    return _dirt.draw_interruptions(named_generator(request.seed, "recorder", day), *request.part_of(day))
+    return _dirt.draw_interruptions(
+        named_generator(request.seed, "recorder", day), request.world.recorder, *request.part_of(day)
+    )
 
 
 def _write_day(task: _DayTask) -> _Written:
-    request, instrument, nodes = task.request, task.instrument, task.nodes
-    log_price = compute_log_price(instrument, request.seed, nodes)
-    liquidations = draw_liquidations(instrument, request.seed, nodes.day, log_price)
-    every = REST_INTERVAL_MS // STEP_MS if request.ticker == "rest" else 1
-    states = compute_ticker(instrument, request.seed, nodes, log_price, liquidations, every)
-    del log_price
-    inside = slice(*np.searchsorted(states.time_ms, request.part_of(nodes.day)).tolist())
-    return _write_liquidations(task, liquidations) + _write_ticker(task, states.take(inside))
+    return _write_liquidations(task) + _write_ticker(task)
 
 
-def _write_liquidations(task: _DayTask, liquidations: LiquidationArrays) -> _Written:
-    lines = render_liquidations(task.instrument, liquidations, task.generator("pushes"))
-    start_ms, end_ms = task.request.part_of(task.nodes.day)
-    lines = lines.take((lines.known_ms >= start_ms) & (lines.known_ms < end_ms))
+def _write_liquidations(task: _DayTask) -> _Written:
+    start_ms, end_ms = task.request.part_of(task.day)
+    known_ms = task.delivered.known_ms
+    delivered = task.delivered.take((known_ms >= start_ms) & (known_ms < end_ms))
+    lines = render_liquidations(task.symbol, task.symbol_day.dials, delivered)
     kept, lost = _dirt.lose_in_gaps(lines, task.interruptions)
     soiled, dirt = kept, _CLEAN
     if task.request.dirt:
@@ -257,7 +272,7 @@ def _write_liquidations(task: _DayTask, liquidations: LiquidationArrays) -> _Wri
 
 def _soil_liquidations(task: _DayTask, lines: CaptureLines) -> tuple[CaptureLines, DirtCounts]:
     generator = task.generator("liquidation dirt")
-    lines, late = _dirt.delay_pushes(lines, generator)
+    lines, late = _dirt.delay_pushes(lines, generator, task.request.world.recorder.late_pushes_per_day)
     lines, repeated, rows = _dirt.repeat_after_reconnects(lines, task.interruptions.reconnects_ms)
     lines, corrupt, aside = _dirt.add_corrupt_copies(lines, generator)
     return lines, DirtCounts(
@@ -269,10 +284,10 @@ def _soil_liquidations(task: _DayTask, lines: CaptureLines) -> tuple[CaptureLine
     )
 
 
-def _write_ticker(task: _DayTask, states: TickerArrays) -> _Written:
+def _write_ticker(task: _DayTask) -> _Written:
     total = _Written()
     generator = task.generator("ticker dirt")
-    for lines in _render_ticker_by_hour(task, states):
+    for lines in _render_ticker_by_hour(task):
         kept, lost = _dirt.lose_in_gaps(lines, task.interruptions)
         soiled, dirt = kept, _CLEAN
         if task.request.dirt:
@@ -298,19 +313,32 @@ def _soil_ticker(
     )
 
 
-def _render_ticker_by_hour(task: _DayTask, states: TickerArrays) -> Iterator[CaptureLines]:
+def _render_ticker_by_hour(task: _DayTask) -> Iterator[CaptureLines]:
     """An hour of lines at a time: a day of frames would take a gigabyte."""
-    generator = task.generator("ticker delays")
-    known_ms = draw_frame_times(states, generator)
+    whole = compute_ticker(task.request.world, task.request.seed, task.symbol_day)
+    inside = slice(*np.searchsorted(whole.time_ms, task.request.part_of(task.day)).tolist())
+    if task.request.ticker == "rest":
+        delays = draw_rest_delays(task.request.seed, task.symbol, task.day, len(whole.time_ms))
+        yield from _render_rest(task, whole.take(inside), (whole.time_ms + delays)[inside])
+    else:
+        yield from _render_frames(task, whole.take(inside))
+
+
+def _render_rest(task: _DayTask, states: TickerArrays, known_ms: Integers) -> Iterator[CaptureLines]:
+    for first, last in _hour_bounds(states):
+        rows = slice(first, last)
+        yield render_rest_ticker(task.symbol, task.symbol_day.dials, states.take(rows), known_ms[rows])
+
+
+def _render_frames(task: _DayTask, states: TickerArrays) -> Iterator[CaptureLines]:
+    known_ms = draw_frame_times(states, task.generator("ticker delays"))
     is_snapshot = np.zeros(len(known_ms) + 1, dtype=np.bool_)
     is_snapshot[[0, *np.searchsorted(known_ms, task.interruptions.reconnects_ms)]] = True
     for first, last in _hour_bounds(states):
         hour, rows = states.take(slice(first, last)), slice(first, last)
-        if task.request.ticker == "rest":
-            yield render_rest_ticker(task.instrument, hour, generator)
-        else:
-            before = states.take(np.maximum(np.arange(first, last) - 1, 0))
-            yield render_websocket_ticker(task.instrument, hour, before, known_ms[rows], is_snapshot[rows])
+        before = states.take(np.maximum(np.arange(first, last) - 1, 0))
+        dials = task.symbol_day.dials
+        yield render_websocket_ticker(task.symbol, dials, hour, before, known_ms[rows], is_snapshot[rows])
 
 
 def _hour_bounds(states: TickerArrays) -> Iterator[tuple[int, int]]:
@@ -318,12 +346,15 @@ def _hour_bounds(states: TickerArrays) -> Iterator[tuple[int, int]]:
     return ((first, last) for first, last in pairwise([0, *changes.tolist(), len(states.time_ms)]) if last > first)
 
 
-def _write_ratio(request: _Request, symbol: str) -> _Written:
-    """The symbol's long/short ratio file: one row per full hour, no file when there is none."""
+def _write_ratio(request: _Request, symbol: str, share: Floats) -> _Written:
+    """The symbol's long/short ratio file: one row per full hour, no file when there is none.
+
+    `share` holds that of each hour from the first midnight on.
+    """
     hours = np.arange(-(-request.start_ms // MS_PER_HOUR), -(-request.end_ms // MS_PER_HOUR), dtype=np.int64)
     if not len(hours):
         return _Written()
-    lines = render_long_short_ratio(symbol, hours * MS_PER_HOUR, walk_long_share(request.seed, symbol, len(hours)))
-    start, end = (format_time(int(hour) * MS_PER_HOUR)[:10] for hour in (hours[0], hours[-1]))
-    path = request.output / symbol / f"longshort_ratio_{start}_to_{end}.jsonl.gz"
-    return _Written(1, write_lines(path, lines.text), ratio_rows=len(hours))
+    time_ms = hours * MS_PER_HOUR
+    lines = render_long_short_ratio(symbol, time_ms, share[hours - request.days[0] * (MS_PER_DAY // MS_PER_HOUR)])
+    size = write_lines(request.output / ratio_file(symbol, time_ms), lines.text)
+    return _Written(1, size, ratio_rows=len(hours))
