@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+from _obvious import load_liquidations_obviously, load_ticker_obviously
 from isal import igzip
-from obvious import load_liquidations_obviously, load_ticker_obviously
 
 from liqlab.lake import Lake, load_liquidations, load_ticker
 
@@ -107,7 +107,7 @@ def measure_liquidations(folder: Path, messages: int) -> Iterator[Row]:
     numbers = itertools.count()
     obvious = [
         sys.executable,
-        str(Path(__file__).with_name("obvious.py")),
+        str(Path(__file__).with_name("_obvious.py")),
         str(source),
         str(folder / "obvious.parquet"),
     ]
