@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from liqlab.core.errors import ConfigError, SourceError, UserError
+from liqlab.core.errors import ConfigError, EnvironmentFailure, SourceError, UserError
 from liqlab.core.schema import TABLES, check_frame
 from liqlab.lake import Lake, ingest
 from liqlab.study import ALL, Study, StudyConfig, load_study_config, run_study
@@ -239,3 +239,15 @@ def test_the_okx_recording_reconciles_and_its_squeeze_is_one_of_shorts(shared_da
     assert set(squeeze["dominant_side"]) == {"short"}
     assert study.side_checks[ALL].verdict == "consistent"
     assert any("come every 300 s" in row.reason for row in study.not_testable)
+
+
+def test_a_disk_that_fills_while_tables_are_written_is_a_clear_error_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
+    with pytest.raises(EnvironmentFailure, match="No space left on device"):
+        study_of([liquidation(i) for i in range(10)], tmp_path)
+    assert list((tmp_path / "tables").iterdir()) == []

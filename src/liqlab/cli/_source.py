@@ -1,17 +1,14 @@
-"""Arguments that several commands share, and how a SOURCE becomes an opened lake."""
+"""Arguments that several commands share, and what they say of an ingest."""
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from liqlab.core.progress import Progress
-    from liqlab.lake import IngestSummary, Lake, Reconciliation
+    from liqlab.lake import IngestSummary, Reconciliation
     from liqlab.study import StudyConfig
 
 
@@ -53,25 +50,6 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         end=arguments.end,
         cascades={"preset": getattr(arguments, "preset", None)},
     )
-
-
-@contextmanager
-def opened_lake(source: Path, lake: Path | None, progress: Progress, workers: int | None = None) -> Iterator[Lake]:
-    """The lake that `source` is, or the one it is ingested into: `lake`, or a temporary one."""
-    from liqlab.lake import Lake, ingest, is_lake
-
-    if is_lake(source):
-        with Lake(source) as opened:
-            yield opened
-    elif lake is not None:
-        ingest(source, lake, workers, progress)
-        with Lake(lake) as opened:
-            yield opened
-    else:
-        with tempfile.TemporaryDirectory(prefix="liqlab-") as folder:
-            ingest(source, Path(folder), workers, progress)
-            with Lake(Path(folder)) as opened:
-                yield opened
 
 
 def describe_ingest(summary: IngestSummary) -> str:

@@ -23,12 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the statistics; the exit code."""
-    from liqlab.cli._source import load_config, opened_lake
+    from liqlab.cli._source import load_config
+    from liqlab.lake import open_source
     from liqlab.report import render_study_statistics
     from liqlab.study import ALL, run_study
 
     config = load_config(arguments)
-    with opened_lake(arguments.source, arguments.lake, arguments.progress) as lake:
+    with open_source(arguments.source, arguments.lake, progress=arguments.progress) as (lake, _):
         study = run_study(lake, config, progress=arguments.progress)
     texts = render_study_statistics(study)
     if arguments.output is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from liqlab.core.errors import UserError
 
@@ -49,8 +49,3 @@ def format_day(day: int) -> str:
     '2026-02-09'
     """
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
-
-
-def parse_day(text: str) -> int:
-    """Day number (days since 1970-01-01) of an ISO date; inverse of `format_day`."""
-    return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()

@@ -3,6 +3,7 @@
 from liqlab.lake._ingest import IngestSummary, ingest, list_captures
 from liqlab.lake._load import load_liquidations, load_long_short_ratio, load_quarantine, load_ticker
 from liqlab.lake._manifest import FileEntry, is_lake
+from liqlab.lake._open import open_source
 from liqlab.lake._store import Lake, Reconciliation
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "load_long_short_ratio",
     "load_quarantine",
     "load_ticker",
+    "open_source",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import polars as pl
 
 from liqlab.core.files import replacing
 from liqlab.core.progress import SILENT, Progress
-from liqlab.lake import IngestSummary, Lake, ingest, is_lake
+from liqlab.lake import IngestSummary, open_source
 from liqlab.report._write import prepare_results, write_report
 from liqlab.study import ALL, StageRecord, Study, StudyConfig, peak_memory_mb, run_study
 
@@ -52,10 +51,11 @@ def run(
     With `csv` each table is written as .csv too. `command` is what the manifest says made the results. Raises
     `ResultsError` for a non-empty folder that liqlab did not make, and what `ingest` and `run_study` raise.
     """
-    folder, origin = Path(results), Path(source)
+    folder = Path(results)
     prepare_results(folder)
     begin = time.perf_counter()
-    with _opened(origin, Path(lake) if lake is not None else folder / LAKE, workers, progress) as (opened, ingested):
+    home = Path(lake) if lake is not None else folder / LAKE
+    with open_source(Path(source), home, workers, progress) as (opened, ingested):
         stages = [StageRecord("ingest", time.perf_counter() - begin, peak_memory_mb())]
         study = run_study(opened, config, folder / TABLES, progress)
     _remove_stale_tables(folder / TABLES, study)
@@ -63,18 +63,6 @@ def run(
         _write_csv(folder / TABLES, progress)
     files = write_report(study, folder, command, progress, stages)
     return RunOutcome(ingested, study, tuple(files), tuple(_summarise(study, folder)))
-
-
-@contextmanager
-def _opened(
-    source: Path, lake: Path, workers: int | None, progress: Progress
-) -> Iterator[tuple[Lake, IngestSummary | None]]:
-    summary = None
-    if not is_lake(source):
-        summary = ingest(source, lake, workers, progress)
-        source = lake
-    with Lake(source) as opened:
-        yield opened, summary
 
 
 def _remove_stale_tables(tables: Path, study: Study) -> None:

@@ -78,7 +78,6 @@ TICKER_FIELDS = (
     ("ask1Price", False, False),
     ("ask1Size", True, False),
 )
-NEXT_FUNDING = 8
 
 
 class Problem(NamedTuple):

@@ -31,13 +31,19 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name, writer in self._writers.items():
-            writer.close()
-            temporary, final = self._paths(name)
+        try:
+            for writer in self._writers.values():
+                writer.close()
             if kind is None:
-                temporary.replace(final)
-            else:
-                temporary.unlink(missing_ok=True)
+                for name in self._writers:
+                    temporary, final = self._paths(name)
+                    temporary.replace(final)
+        except OSError as failure:
+            if kind is None:  # else what went wrong first is what the caller should hear of
+                raise EnvironmentFailure(f"cannot write the tables into {self.folder}: {failure}") from failure
+        finally:
+            for name in self._writers:
+                self._paths(name)[0].unlink(missing_ok=True)
 
     def append(self, table: Table, frame: pl.DataFrame) -> None:
         """More rows of `table`; raises `TypeError` when the columns are not its own."""
