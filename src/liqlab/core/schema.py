@@ -231,4 +231,103 @@ CASCADES = Table(
     ),
 )
 
-TABLES = (LIQUIDATIONS, TICKER, LONG_SHORT_RATIO, COVERAGE, QUARANTINE, *BARS.values(), DATASET, CASCADES)
+REGIMES = Table(
+    "regimes",
+    "one minute of one symbol: quiet or volatile, as known then",
+    (
+        _SYMBOL,
+        Column("time", TIME, "ms UTC", "the minute at which this was known"),
+        Column("volatility_bps", FLOAT, "bps per square root of an hour", "realised volatility, trailing window"),
+        Column("threshold_bps", FLOAT, "bps per square root of an hour", "trailing quantile of volatilities before"),
+        Column("regime", pl.String(), "", "`quiet` or `volatile` by the trailing quantile; null until there is one"),
+        Column("volatile_probability", FLOAT, "probability", "filtered probability of the volatile state (HMM)"),
+        Column("regime_hmm", pl.String(), "", "`quiet` or `volatile` by that probability; null until there is one"),
+        Column("fitted", TIME, "ms UTC", "when the hidden Markov model in use was fitted, on data before it"),
+    ),
+)
+
+LABEL_HORIZONS_S = (10, 30, 60, 300, 900, 3_600, 14_400)
+VOLATILITY_HORIZONS_S = (300, 900, 3_600)
+
+LABELS = Table(
+    "labels",
+    "what came after one moment of one symbol: targets, the only columns that look ahead",
+    (
+        _SYMBOL,
+        Column("time", TIME, "ms UTC", "the decision time t"),
+        *(
+            Column(f"return_{horizon}s", FLOAT, "fraction", f"return over {horizon} s from t + decision delay")
+            for horizon in LABEL_HORIZONS_S
+        ),
+        *(
+            Column(
+                f"volatility_{horizon}s",
+                FLOAT,
+                "fraction",
+                f"realised volatility over {horizon} s from t + decision delay: root of summed squared 1 min returns",
+            )
+            for horizon in VOLATILITY_HORIZONS_S
+        ),
+    ),
+)
+
+IC = Table(
+    "ic",
+    "the rank correlation of one feature with one label, over one symbol or all",
+    (
+        Column("feature", pl.String(), "", "the feature"),
+        Column("symbol", SYMBOL, "", "instrument; `ALL` for the symbols together, ranked within each"),
+        Column("target", pl.String(), "", "`return` or `volatility`"),
+        Column("horizon_s", COUNT, "s", "forward length of the label"),
+        Column("regime", pl.String(), "", "`all`, or only times in the `quiet` or `volatile` regime"),
+        Column("ic", FLOAT, "correlation", "Spearman rank correlation"),
+        Column("ci_low", FLOAT, "correlation", "95 % interval, lower end, from the procedure in `method`"),
+        Column("ci_high", FLOAT, "correlation", "95 % interval, upper end"),
+        Column("p", FLOAT, "probability", "two-sided p that the correlation is zero, same procedure"),
+        Column("p_adjusted", FLOAT, "probability", "Benjamini-Hochberg over the exploratory family of the table"),
+        Column("n", COUNT, "", "pairs with both values"),
+        Column("method", pl.String(), "", "how the interval and p were computed"),
+        Column("ci_low_bootstrap", FLOAT, "correlation", "95 % interval by studentised block bootstrap, lower end"),
+        Column("ci_high_bootstrap", FLOAT, "correlation", "upper end"),
+        Column("p_bootstrap", FLOAT, "probability", "two-sided p of the bootstrap"),
+        Column("daily_mean", FLOAT, "correlation", "mean of the daily rank correlations"),
+        Column("daily_spread", FLOAT, "correlation", "standard deviation of the daily rank correlations"),
+        Column("daily_ratio", FLOAT, "", "daily_mean / daily_spread"),
+        Column("days", COUNT, "", "days with a rank correlation"),
+        Column("same_sign_frac", FLOAT, "fraction", "share of days whose rank correlation has the sign of `ic`"),
+        Column("turnover", FLOAT, "fraction", "1 - rank autocorrelation of the feature at a lag of the horizon"),
+        Column("top_minus_bottom", FLOAT, "fraction", "mean label of the highest fifth less that of the lowest fifth"),
+        Column("monotonicity", FLOAT, "correlation", "rank correlation of fifth and its mean label, -1 to 1"),
+        Column("note", pl.String(), "", "why there is no number, or what to mind; empty when nothing"),
+    ),
+)
+
+PREDICTIONS = Table(
+    "predictions",
+    "one out-of-fold forecast",
+    (
+        _SYMBOL,
+        Column("time", TIME, "ms UTC", "the decision time t"),
+        Column("target", pl.String(), "", "`return` or `volatility`"),
+        Column("horizon_s", COUNT, "s", "forward length of the label"),
+        Column("split", pl.String(), "", "`expanding` or `rolling`"),
+        Column("model", pl.String(), "", "the model"),
+        Column("fold", COUNT, "", "number of the fold, from 0"),
+        Column("prediction", FLOAT, "fraction", "forecast of the label, made with what was known at t"),
+    ),
+)
+
+TABLES = (
+    LIQUIDATIONS,
+    TICKER,
+    LONG_SHORT_RATIO,
+    COVERAGE,
+    QUARANTINE,
+    *BARS.values(),
+    DATASET,
+    CASCADES,
+    REGIMES,
+    LABELS,
+    IC,
+    PREDICTIONS,
+)

@@ -1,6 +1,7 @@
-"""From rows to the researcher's panel: bars, coverage, the joined dataset, descriptive statistics.
+"""From rows to the researcher's panel: scope, bars, coverage, the joined dataset, descriptive statistics.
 
-Pure functions, frames in and frames or frozen records out: no disk, no clock.
+Pure functions, frames in and frames or frozen records out; only `find_scope`, `read_known_liquidations` and `walk_days`
+read a lake.
 """
 
 from liqlab.panel._bars import compute_bars
@@ -17,6 +18,7 @@ from liqlab.panel._dataset import DatasetConfig, join_dataset
 from liqlab.panel._price_moves import PriceMove, compute_price_moves
 from liqlab.panel._prices import PriceSeries, measure_ticker_interval_ms
 from liqlab.panel._published import PublishedBlock, compute_published
+from liqlab.panel._scope import Scope, find_scope
 from liqlab.panel._side_check import SideCheck, SideCheckConfig, check_sides
 from liqlab.panel._statistics import (
     ActivityBucket,
@@ -27,6 +29,7 @@ from liqlab.panel._statistics import (
     SymbolStatistics,
     compute_statistics,
 )
+from liqlab.panel._walk import PanelDay, read_known_liquidations, walk_days
 
 __all__ = [
     "ActivityBucket",
@@ -35,9 +38,11 @@ __all__ = [
     "DelayQuantiles",
     "EventGap",
     "Intervals",
+    "PanelDay",
     "PriceMove",
     "PriceSeries",
     "PublishedBlock",
+    "Scope",
     "SideCheck",
     "SideCheckConfig",
     "SideTotals",
@@ -50,9 +55,12 @@ __all__ = [
     "compute_published",
     "compute_statistics",
     "covered_ms",
+    "find_scope",
     "join_dataset",
     "list_gaps",
     "mark_covered",
     "measure_ticker_interval_ms",
+    "read_known_liquidations",
     "select_intervals",
+    "walk_days",
 ]

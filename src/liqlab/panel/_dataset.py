@@ -70,6 +70,11 @@ def join_dataset(
     return pl.concat(frames).select(DATASET.names) if frames else DATASET.empty()
 
 
+def reach_ms(config: DatasetConfig, interval_ms: int | None) -> int:
+    """How long before a bar a ticker row may have become known and still be joined to it."""
+    return round(config.open_interest_lag_s * MS_PER_S) + _ticker_tolerance_ms(config, interval_ms)
+
+
 def _ticker_tolerance_ms(config: DatasetConfig, interval_ms: int | None) -> int:
     if config.ticker_tolerance_s is not None:
         return round(config.ticker_tolerance_s * MS_PER_S)

@@ -14,19 +14,20 @@ import polars as pl
 from liqlab.cascades import attach_prices, detect_cascades
 from liqlab.core import schema
 from liqlab.core.progress import SILENT, Progress
-from liqlab.core.time import MS_PER_S
 from liqlab.lake import Lake
 from liqlab.panel import (
+    Scope,
     SideCheck,
     SymbolStatistics,
     check_sides,
     compute_statistics,
+    find_scope,
+    read_known_liquidations,
     select_intervals,
 )
 from liqlab.sources import sort_rows
 from liqlab.study._configuration import StudyConfig
 from liqlab.study._records import ALL, StageRecord, Study
-from liqlab.study._scope import Scope, find_scope
 from liqlab.study._testable import list_not_testable
 from liqlab.study._walk import Gathered, SymbolWalk
 from liqlab.study._writer import TableWriter
@@ -66,7 +67,7 @@ def run_study(
     config = config or StudyConfig()
     stages = _Stages(progress)
     with stages.stage("coverage"):
-        scope = find_scope(lake, config)
+        scope = find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage)
     with stages.stage("cascades", len(scope.symbols)) as stage:
         by_symbol, detected = _detect(lake, config, scope, stage)
     gathered = Gathered()
@@ -121,19 +122,10 @@ def _detect(
     """Liquidations and cascades of each symbol."""
     by_symbol, detected = {}, {}
     for symbol in scope.symbols:
-        by_symbol[symbol] = _read_liquidations(lake, symbol, config)
+        by_symbol[symbol] = read_known_liquidations(lake, symbol, scope, config.assumed_delay_s)
         detected[symbol] = detect_cascades(by_symbol[symbol], config.cascades.resolve())
         stage.advance()
     return by_symbol, detected
-
-
-def _read_liquidations(lake: Lake, symbol: str, config: StudyConfig) -> pl.DataFrame:
-    rows = lake.read_liquidations(symbol, config.start_ms, config.end_ms)
-    if config.assumed_delay_s is None:
-        return rows
-    delay = pl.duration(milliseconds=round(config.assumed_delay_s * MS_PER_S))
-    known = (pl.col("event_time") + delay).cast(schema.TIME)
-    return sort_rows(rows.with_columns(known_time=known))
 
 
 def _attach(

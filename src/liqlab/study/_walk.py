@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +11,11 @@ import polars as pl
 
 from liqlab.core import schema
 from liqlab.core.progress import Progress
-from liqlab.core.schema import BAR_WIDTHS_MS, BARS
-from liqlab.core.time import MS_PER_DAY, MS_PER_MINUTE, MS_PER_S
+from liqlab.core.schema import BARS
+from liqlab.core.time import MS_PER_MINUTE, MS_PER_S
 from liqlab.lake import Lake
-from liqlab.panel import compute_bars, join_dataset
+from liqlab.panel import Scope, walk_days
 from liqlab.study._configuration import StudyConfig
-from liqlab.study._scope import Scope
 from liqlab.study._writer import TableWriter
 
 PRICE_COLUMNS = ("symbol", "known_time", "mark_price", "last_price")
@@ -41,7 +39,7 @@ class Gathered:
 
 
 class SymbolWalk:
-    """One symbol, day after day, with the ticker rows that reach over midnight carried along."""
+    """One symbol, day after day: its tables are written, what the statistics need of them is kept."""
 
     def __init__(
         self,
@@ -53,58 +51,31 @@ class SymbolWalk:
         cascades: pl.DataFrame,
     ) -> None:
         self.ratio = lake.read_long_short_ratio(symbol)
-        self._symbol, self._config, self._scope = symbol, config, scope
-        self._liquidations = liquidations
-        self._days = lake.iterate_ticker(symbol, config.start_ms, config.end_ms)
+        self._days = walk_days(lake, symbol, scope, liquidations, self.ratio, config.dataset)
         self._cascade_windows = _cascade_windows(cascades, config.cascades.price_max_age_s)
         self._example_windows = _example_windows(cascades)
         reach_ms = _reach_ms(config, scope)
         known_ms = liquidations["known_time"].to_physical().to_numpy()
         self._liquidation_windows = (known_ms - reach_ms, known_ms + reach_ms)
-        self._carry_ms = round(1e3 * config.dataset.open_interest_lag_s) + reach_ms
 
     def run(self, writer: TableWriter, gathered: Gathered, progress: Progress) -> pl.DataFrame:
         """Write the tables of every day; gives the prices near liquidations, for the statistics."""
         near = [schema.TICKER.empty().select(PRICE_COLUMNS)]
-        before = schema.TICKER.empty()
         writer.append(schema.LONG_SHORT_RATIO, self.ratio)
-        for day_ms, ticker in self._all_days():
-            end_ms = min(self._scope.end_ms, day_ms + MS_PER_DAY)
-            writer.append(schema.TICKER, ticker)
-            self._write_bars(max(self._scope.start_ms, day_ms), end_ms, pl.concat([before, ticker]), writer, gathered)
-            prices = ticker.select(PRICE_COLUMNS)
-            gathered.near_cascades.append(prices.filter(_inside(prices, *self._cascade_windows)))
-            gathered.examples.append(ticker.filter(_inside(ticker, *self._example_windows)))
-            gathered.basis.update(_count_basis(ticker))
+        for day in self._days:
+            writer.append(schema.TICKER, day.ticker)
+            for width, bars in day.bars.items():
+                writer.append(BARS[width], bars)
+            writer.append(schema.DATASET, day.dataset)
+            prices = day.ticker.select(PRICE_COLUMNS)
             near.append(prices.filter(_inside(prices, *self._liquidation_windows)))
-            if ticker.height:
-                kept_from = pl.lit(end_ms - self._carry_ms, pl.Int64).cast(schema.TIME)
-                before = pl.concat([before, ticker]).filter(pl.col("known_time") >= kept_from)
+            gathered.near_cascades.append(prices.filter(_inside(prices, *self._cascade_windows)))
+            gathered.examples.append(day.ticker.filter(_inside(day.ticker, *self._example_windows)))
+            gathered.basis.update(_count_basis(day.ticker))
+            gathered.bars_1m.append(day.bars["1m"])
+            gathered.prices.append(_minute_prices(day.dataset))
             progress.advance()
         return pl.concat(near)
-
-    def _all_days(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        """(midnight, ticker) of every day of the span; an empty frame for a day without ticker."""
-        pending = next(self._days, None)
-        for day_ms in self._scope.days_ms:
-            if pending is not None and pending[0] == day_ms:
-                yield pending
-                pending = next(self._days, None)
-            else:
-                yield day_ms, schema.TICKER.empty()
-
-    def _write_bars(
-        self, start_ms: int, end_ms: int, ticker: pl.DataFrame, writer: TableWriter, gathered: Gathered
-    ) -> None:
-        for width in BAR_WIDTHS_MS:
-            bars = compute_bars(self._liquidations, width, start_ms, end_ms, [self._symbol], self._scope.coverage)
-            writer.append(BARS[width], bars)
-            if width == "1m":
-                gathered.bars_1m.append(bars)
-            if width == "5s":
-                dataset = join_dataset(bars, ticker, self.ratio, self._config.dataset, self._scope.ticker_interval_ms)
-                writer.append(schema.DATASET, dataset)
-                gathered.prices.append(_minute_prices(dataset))
 
 
 def _reach_ms(config: StudyConfig, scope: Scope) -> int:

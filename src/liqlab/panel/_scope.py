@@ -1,8 +1,8 @@
-"""What a study looks at: its symbols, its span, when the recorder listened, how often the ticker came."""
+"""What is looked at: the symbols, the span, when the recorder listened, how often the ticker came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,8 +11,8 @@ from liqlab.core import schema
 from liqlab.core.errors import SourceError
 from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, format_time
 from liqlab.lake import Lake
-from liqlab.panel import compute_coverage, measure_ticker_interval_ms
-from liqlab.study._configuration import StudyConfig
+from liqlab.panel._coverage import CoverageConfig, compute_coverage
+from liqlab.panel._prices import measure_ticker_interval_ms
 
 #: A longer span of which a smaller share of the days holds rows is taken for a wrong clock.
 _LONGEST_SPAN_DAYS, _LEAST_DAYS_FRAC = 400, 0.1
@@ -20,10 +20,10 @@ _LONGEST_SPAN_DAYS, _LEAST_DAYS_FRAC = 400, 0.1
 
 @dataclass(frozen=True)
 class Scope:
-    """The symbols and the span [start_ms, end_ms), whole hours, of a study.
+    """The symbols and the span [start_ms, end_ms), whole hours, that are looked at.
 
     `ticker_interval_ms` is by symbol, None without a ticker; `coverage` is the table of that name, clipped to the span
-    that was asked for.
+    that was asked for, which is [asked_start_ms, asked_end_ms), None where it was left open.
     """
 
     symbols: tuple[str, ...]
@@ -31,6 +31,8 @@ class Scope:
     end_ms: int
     ticker_interval_ms: Mapping[str, int | None]
     coverage: pl.DataFrame
+    asked_start_ms: int | None = None
+    asked_end_ms: int | None = None
 
     @property
     def days_ms(self) -> range:
@@ -38,17 +40,28 @@ class Scope:
         return range(self.start_ms // MS_PER_DAY * MS_PER_DAY, self.end_ms, MS_PER_DAY)
 
 
-def find_scope(lake: Lake, config: StudyConfig) -> Scope:
-    """The scope of a study; `UserError` for a symbol that is not there, `SourceError` when the span holds no row."""
-    symbols = lake.check_symbols(config.symbols)
+def find_scope(
+    lake: Lake,
+    symbols: Sequence[str] | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    coverage: CoverageConfig | None = None,
+) -> Scope:
+    """The scope of a lake: all of it, or what is asked for.
+
+    `UserError` for a symbol that is not there, `SourceError` when the span holds no row.
+    """
+    names = lake.check_symbols(symbols)
     first_rows = {symbol: _first_ticker_rows(lake, symbol) for symbol in lake.symbols()}
     by_exchange = _interval_by_exchange(first_rows.values())
-    coverage = compute_coverage(lake.read_deliveries(), config.coverage, by_exchange)
+    intervals = compute_coverage(lake.read_deliveries(), coverage, by_exchange)
     return Scope(
-        tuple(symbols),
-        *_span(lake, config, symbols),
-        {symbol: measure_ticker_interval_ms(first_rows[symbol]) for symbol in symbols},
-        _clip(coverage, config),
+        tuple(names),
+        *_span(lake, names, start_ms, end_ms),
+        {symbol: measure_ticker_interval_ms(first_rows[symbol]) for symbol in names},
+        _clip(intervals, start_ms, end_ms),
+        start_ms,
+        end_ms,
     )
 
 
@@ -76,22 +89,22 @@ def _interval_by_exchange(first_rows: Iterable[pl.DataFrame]) -> dict[str, int |
     return found
 
 
-def _clip(coverage: pl.DataFrame, config: StudyConfig) -> pl.DataFrame:
+def _clip(coverage: pl.DataFrame, start_ms: int | None, end_ms: int | None) -> pl.DataFrame:
     """Coverage inside the span asked for: what was left out on purpose must not look like silence."""
-    start = pl.lit(config.start_ms, pl.Int64).cast(schema.TIME)
-    end = pl.lit(config.end_ms, pl.Int64).cast(schema.TIME)
+    start = pl.lit(start_ms, pl.Int64).cast(schema.TIME)
+    end = pl.lit(end_ms, pl.Int64).cast(schema.TIME)
     clipped = coverage.with_columns(start=pl.max_horizontal("start", start), end=pl.min_horizontal("end", end))
     return clipped.filter(pl.col("start") < pl.col("end"))
 
 
-def _span(lake: Lake, config: StudyConfig, symbols: list[str]) -> tuple[int, int]:
+def _span(lake: Lake, symbols: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
     """Whole hours around everything known of the symbols, inside the span asked for."""
     spans = [span for symbol in symbols for table in ("liquidations", "ticker") if (span := lake.span(table, symbol))]
     if not spans:
         raise SourceError("the source holds neither liquidations nor ticker of the symbols asked for")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    start = first if config.start_ms is None else max(first, config.start_ms)
-    end = last + 1 if config.end_ms is None else min(last + 1, config.end_ms)
+    start = first if start_ms is None else max(first, start_ms)
+    end = last + 1 if end_ms is None else min(last + 1, end_ms)
     if start >= end:
         raise SourceError(
             f"nothing in the span asked for; the data reaches from {format_time(first)} to {format_time(last)} UTC"
