@@ -14,7 +14,7 @@ from liqlab.panel._coverage import (
     mark_covered,
     select_intervals,
 )
-from liqlab.panel._dataset import DatasetConfig, join_dataset
+from liqlab.panel._dataset import DatasetConfig, join_dataset, list_minute_prices
 from liqlab.panel._price_moves import PriceMove, compute_price_moves
 from liqlab.panel._prices import PriceSeries, measure_ticker_interval_ms
 from liqlab.panel._published import PublishedBlock, compute_published
@@ -58,6 +58,7 @@ __all__ = [
     "find_scope",
     "join_dataset",
     "list_gaps",
+    "list_minute_prices",
     "mark_covered",
     "measure_ticker_interval_ms",
     "read_known_liquidations",

@@ -11,8 +11,8 @@ import polars as pl
 
 from liqlab.core.config import bounded, check_bounds
 from liqlab.core.schema import DATASET, FLOAT, TICKER
-from liqlab.core.time import MS_PER_S
-from liqlab.panel._prices import INTERVALS_PER_TOLERANCE, measure_ticker_interval_ms
+from liqlab.core.time import MS_PER_MINUTE, MS_PER_S
+from liqlab.panel._prices import INTERVALS_PER_TOLERANCE, PRICE, measure_ticker_interval_ms
 
 _OPEN_INTEREST = ("open_interest", "open_interest_value", "open_interest_basis")
 _TICKER_JOINED = tuple(name for name in TICKER.names if name in DATASET.names and name != "symbol")
@@ -68,6 +68,15 @@ def join_dataset(
         with_ticker = _join_ticker(bars, rows, config, _ticker_tolerance_ms(config, interval))
         frames.append(_join_ratio(with_ticker, ratios.get((symbol,), ratio.clear()), config))
     return pl.concat(frames).select(DATASET.names) if frames else DATASET.empty()
+
+
+def list_minute_prices(dataset: pl.DataFrame) -> pl.DataFrame:
+    """symbol, time, price at each full minute of a dataset: the ticker price (mark, else last; USD) known then.
+
+    Null when there was none or it was stale. Rows in the order of `dataset`.
+    """
+    on_minute = pl.col("time").to_physical() % MS_PER_MINUTE == 0
+    return dataset.filter(on_minute).select("symbol", "time", price=PRICE)
 
 
 def reach_ms(config: DatasetConfig, interval_ms: int | None) -> int:
