@@ -349,11 +349,11 @@ def _write_partition(
         event_end=int(event.max()),  # type: ignore[arg-type]
         known_start=int(known.min()),  # type: ignore[arg-type]
         known_end=int(known.max()),  # type: ignore[arg-type]
-        runs=list(_runs(rows)),
+        runs=list(list_runs(rows)),
     )
 
 
-def _runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
+def list_runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
     """(exchange, first, last) of known times, split where more than 60 s pass between two rows."""
     for exchange in rows["exchange"].unique().sort().to_list():
         known = rows.filter(pl.col("exchange") == exchange)["known_time"].to_physical().to_numpy()

@@ -23,6 +23,14 @@ from liqlab.sources import TickerCarry, canonical_liquidations, canonical_ratios
 #: Table of a lake to the stream whose lines fill it.
 STREAM_OF_TABLE = {"liquidations": "liquidation", "ticker": "ticker", "long_short_ratio": "long_short_ratio"}
 
+DELIVERY_DTYPES = {
+    "symbol": pl.String,
+    "stream": pl.String,
+    "exchange": pl.String,
+    "first_ms": pl.Int64,
+    "last_ms": pl.Int64,
+}
+
 
 @dataclass(frozen=True)
 class Reconciliation:
@@ -149,14 +157,7 @@ class Lake:
             for key, entry in self._entries(None)
             for exchange, first, last in entry.runs
         ]
-        names = {
-            "symbol": pl.String,
-            "stream": pl.String,
-            "exchange": pl.String,
-            "first_ms": pl.Int64,
-            "last_ms": pl.Int64,
-        }
-        return pl.DataFrame(rows, schema=names, orient="row").sort(list(names))
+        return pl.DataFrame(rows, schema=DELIVERY_DTYPES, orient="row").sort(list(DELIVERY_DTYPES))
 
     def reconcile(self) -> list[Reconciliation]:
         """Where the records of every stream went: what was read, from the files; what is there, from the tables."""

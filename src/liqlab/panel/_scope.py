@@ -10,7 +10,7 @@ import polars as pl
 from liqlab.core import schema
 from liqlab.core.errors import SourceError
 from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, format_time
-from liqlab.lake import Lake
+from liqlab.lake import Recording
 from liqlab.panel._coverage import CoverageConfig, compute_coverage
 from liqlab.panel._prices import measure_ticker_interval_ms
 
@@ -41,7 +41,7 @@ class Scope:
 
 
 def find_scope(
-    lake: Lake,
+    lake: Recording,
     symbols: Sequence[str] | None = None,
     start_ms: int | None = None,
     end_ms: int | None = None,
@@ -65,7 +65,7 @@ def find_scope(
     )
 
 
-def _first_ticker_rows(lake: Lake, symbol: str, enough: int = 1_000) -> pl.DataFrame:
+def _first_ticker_rows(lake: Recording, symbol: str, enough: int = 1_000) -> pl.DataFrame:
     """The first rows of a symbol's ticker, whatever span is asked for: its typical interval is measured on them."""
     span = lake.span("ticker", symbol)
     if span is None:
@@ -97,7 +97,7 @@ def _clip(coverage: pl.DataFrame, start_ms: int | None, end_ms: int | None) -> p
     return clipped.filter(pl.col("start") < pl.col("end"))
 
 
-def _span(lake: Lake, symbols: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
+def _span(lake: Recording, symbols: list[str], start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
     """Whole hours around everything known of the symbols, inside the span asked for."""
     spans = [span for symbol in symbols for table in ("liquidations", "ticker") if (span := lake.span(table, symbol))]
     if not spans:
@@ -113,7 +113,7 @@ def _span(lake: Lake, symbols: list[str], start_ms: int | None, end_ms: int | No
     return start // MS_PER_HOUR * MS_PER_HOUR, -(-end // MS_PER_HOUR) * MS_PER_HOUR
 
 
-def _check_plausible(lake: Lake, start_ms: int, end_ms: int) -> None:
+def _check_plausible(lake: Recording, start_ms: int, end_ms: int) -> None:
     """A single row with a wrong clock must not make years of empty bars."""
     runs = lake.read_deliveries().filter((pl.col("last_ms") >= start_ms) & (pl.col("first_ms") < end_ms))
     days = {

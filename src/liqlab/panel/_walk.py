@@ -10,7 +10,7 @@ import polars as pl
 from liqlab.core import schema
 from liqlab.core.schema import BAR_WIDTHS_MS, TIME
 from liqlab.core.time import MS_PER_DAY, MS_PER_S
-from liqlab.lake import Lake
+from liqlab.lake import Recording
 from liqlab.panel._bars import compute_bars
 from liqlab.panel._dataset import DatasetConfig, join_dataset, reach_ms
 from liqlab.panel._scope import Scope
@@ -34,7 +34,7 @@ class PanelDay:
 
 
 def read_known_liquidations(
-    lake: Lake, symbol: str, scope: Scope, assumed_delay_s: float | None = None
+    lake: Recording, symbol: str, scope: Scope, assumed_delay_s: float | None = None
 ) -> pl.DataFrame:
     """Liquidations of a symbol in the scope, in order of known time.
 
@@ -49,7 +49,7 @@ def read_known_liquidations(
 
 
 def walk_days(
-    lake: Lake,
+    lake: Recording,
     symbol: str,
     scope: Scope,
     liquidations: pl.DataFrame,
@@ -76,7 +76,7 @@ def walk_days(
         before = usable.filter(pl.col("known_time") >= pl.lit(end_ms - carry_ms, pl.Int64).cast(TIME))
 
 
-def _all_days(lake: Lake, symbol: str, scope: Scope) -> Iterator[tuple[int, pl.DataFrame]]:
+def _all_days(lake: Recording, symbol: str, scope: Scope) -> Iterator[tuple[int, pl.DataFrame]]:
     """(midnight, ticker) of every day of the span; an empty frame for a day without ticker."""
     days = lake.iterate_ticker(symbol, scope.asked_start_ms, scope.asked_end_ms)
     pending = next(days, None)
