@@ -148,3 +148,14 @@ def test_rows_keep_their_order_and_each_symbol_its_prices() -> None:
     table = attach_prices(cascades, ticker, make_coverage(), CONFIG)
     assert table["cascade_id"].to_list() == cascades["cascade_id"].to_list()
     assert table["pre_price"].to_list() == [3.0, 1.0, 2.0]
+
+
+def test_the_regime_is_the_one_known_when_the_first_liquidation_was() -> None:
+    minute = T // 60_000 * 60_000
+    minutes = pl.Series([minute - 60_000, minute, minute + 60_000]).cast(TIME)
+    table = pl.DataFrame({"symbol": "A", "time": minutes, "regime": ["quiet", "volatile", "quiet"]})
+    cascades = make_cascades(0, 2_000)
+    known = attach_prices(cascades, TICKER.empty(), COVERAGE.empty(), CONFIG, table)
+    assert known["regime"].to_list() == ["volatile"]
+    unknown = attach_prices(cascades, TICKER.empty(), COVERAGE.empty(), CONFIG)
+    assert unknown["regime"].to_list() == [None]

@@ -17,6 +17,7 @@ from liqlab.core.errors import ConfigError, EnvironmentFailure
 from liqlab.core.files import write_text
 from liqlab.core.parallel import count_workers, ordered_map
 from liqlab.core.progress import SILENT, Progress, stage
+from liqlab.core.seed_log import SeedLog
 from liqlab.core.time import MS_PER_DAY
 from liqlab.worlds import (
     DEFAULT_START_MS,
@@ -80,8 +81,8 @@ def compute_population(
     if n_seeds < 1:
         raise ConfigError(f"the number of seeds must be at least 1, got {n_seeds}")
     days, mark = _days(world), fingerprint(world)
-    kept = _Kept(work, world.name, mark)
-    done = kept.read()
+    kept = SeedLog(None if work is None else work / f"{world.name}.jsonl", mark)
+    done = {seed: {name: SeedSums(**one) for name, one in sums.items()} for seed, sums in kept.read().items()}
     seeds = range(FIRST_SEED, FIRST_SEED + n_seeds)
     missing = [_SeedTask(world, seed, days) for seed in seeds if seed not in done]
     with stage(progress, f"estimands of {world.name}", n_seeds):
@@ -89,7 +90,7 @@ def compute_population(
         with kept:
             for task, sums in zip(missing, _measure_all(missing, workers), strict=True):
                 done[task.seed] = sums
-                kept.add(task.seed, sums)
+                kept.add(task.seed, {name: asdict(one) for name, one in sums.items()})
                 progress.advance()
     values = {one.id: estimate_population(one, [done[seed][one.id] for seed in seeds]) for one in estimands}
     return WorldPopulation(world.name, mark, days, POPULATION_SYMBOLS, FIRST_SEED, values)
@@ -127,70 +128,6 @@ def fingerprint(world: World) -> str:
         "version": __version__,
     }
     return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class _Kept:
-    """One line per seed in `work/WORLD.jsonl`, after a line with the fingerprint; other fingerprints start anew."""
-
-    def __init__(self, work: Path | None, name: str, mark: str) -> None:
-        self.path = None if work is None else work / f"{name}.jsonl"
-        self.mark = mark
-
-    def read(self) -> dict[int, dict[str, SeedSums]]:
-        if self.path is None:
-            return {}
-        try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return self._start()
-        except OSError as error:
-            raise self._failure(error) from error
-        rows = [row for row in map(_parse, lines) if row is not None]
-        if not rows or rows[0].get("fingerprint") != self.mark:
-            return self._start()
-        # A line that was cut off by an interruption is computed again, so the file is written anew without it.
-        self._write(rows)
-        return {row["seed"]: {name: SeedSums(**sums) for name, sums in row["sums"].items()} for row in rows[1:]}
-
-    def _start(self) -> dict[int, dict[str, SeedSums]]:
-        self._write([{"fingerprint": self.mark}])
-        return {}
-
-    def _write(self, rows: Sequence[dict[str, Any]]) -> None:
-        assert self.path is not None
-        try:
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def __enter__(self) -> _Kept:
-        self._file = None if self.path is None else self.path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, seed: int, sums: dict[str, SeedSums]) -> None:
-        if self._file is None:
-            return
-        row = {"seed": seed, "sums": {name: asdict(one) for name, one in sums.items()}}
-        try:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> EnvironmentFailure:
-        return EnvironmentFailure(f"cannot use {self.path}: {error.strerror}; choose another folder to work in")
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def read_estimands(path: Path | None = None) -> dict[str, Any]:

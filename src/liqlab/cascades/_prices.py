@@ -7,6 +7,7 @@ import polars as pl
 from liqlab.cascades._presets import CascadeConfig
 from liqlab.core.schema import CASCADES, TIME, check_frame
 from liqlab.core.time import MS_PER_S
+from liqlab.regimes import regime_at
 
 _ROW = "_row"
 _BPS = 1e4
@@ -16,7 +17,11 @@ _TIERS = (("$5M+", 5e6), ("$1M+", 1e6), ("<$1M", 0.0))
 
 
 def attach_prices(
-    cascades: pl.DataFrame, ticker: pl.DataFrame, coverage: pl.DataFrame, config: CascadeConfig
+    cascades: pl.DataFrame,
+    ticker: pl.DataFrame,
+    coverage: pl.DataFrame,
+    config: CascadeConfig,
+    regimes: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The whole cascades table, in the order of `cascades`, the frame of `detect_cascades`.
 
@@ -27,7 +32,8 @@ def attach_prices(
 
     `ticker` needs symbol, known_time, mark_price and last_price and may lack symbols or days; `coverage` holds the
     intervals (start, end) in which the recorder listened. A cascade is covered when one of them holds it, from the
-    known time of its first liquidation to `ended`.
+    known time of its first liquidation to `ended`. `regimes` is the table of one symbol, that of all the cascades: then
+    `regime` is the one known when the first liquidation was; null without it.
     """
     prices = _usable_prices(ticker)
     rows = cascades.with_row_index(_ROW)
@@ -38,8 +44,15 @@ def attach_prices(
         _displacement("at").alias("displacement_at_confirmation_bps"),
         _displacement("out").alias("displacement_bps"),
         _tier(),
+        regime=_regime_at_start(cascades, regimes),
     )
     return check_frame(rows.select(CASCADES.names), CASCADES)
+
+
+def _regime_at_start(cascades: pl.DataFrame, regimes: pl.DataFrame | None) -> pl.Series:
+    if regimes is None:
+        return pl.repeat(None, cascades.height, dtype=pl.String, eager=True)
+    return regime_at(regimes, cascades["first_known"].to_physical().to_numpy())
 
 
 def _usable_prices(ticker: pl.DataFrame) -> pl.DataFrame:

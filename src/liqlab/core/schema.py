@@ -228,6 +228,7 @@ CASCADES = Table(
         Column("displacement_bps", FLOAT, "bps", "ticker price known when it ended against pre_price"),
         Column("covered", pl.Boolean(), "", "the recorder listened from its start to its end"),
         Column("tier", pl.String(), "", "`<$1M`, `$1M+` or `$5M+` by notional: a label, not a threshold"),
+        Column("regime", pl.String(), "", "`quiet` or `volatile`, known when its first liquidation was; else null"),
     ),
 )
 
