@@ -1,5 +1,6 @@
-"""What the research code finds against what is there: the detector's score, population values of estimands."""
+"""What the research code finds against what is there: the look-ahead audit, the detector's score, population values."""
 
+from liqlab.audit._chain import ChainConfig, compute_chain
 from liqlab.audit._estimand import (
     ESTIMANDS,
     Estimand,
@@ -10,7 +11,13 @@ from liqlab.audit._estimand import (
     get_estimand,
     judge,
 )
+from liqlab.audit._lookahead import AuditReport, Compute, audit_lookahead
+from liqlab.audit._lookahead_captures import truncate_captures
+from liqlab.audit._lookahead_compare import ColumnCheck, Cut, WrongValue, compare_tables, describe_time
+from liqlab.audit._lookahead_cuts import choose_cuts
+from liqlab.audit._lookahead_self_test import SelfTest, audit_chain, self_test_chain
 from liqlab.audit._matching import match_cascades
+from liqlab.audit._planted import PLANTED_BUGS, PlantedBug, Planting, get_planted_bug
 from liqlab.audit._population import (
     DEFAULT_SEEDS,
     FIRST_SEED,
@@ -37,18 +44,35 @@ __all__ = [
     "DEFAULT_SEEDS",
     "ESTIMANDS",
     "FIRST_SEED",
+    "PLANTED_BUGS",
     "POPULATION_SYMBOLS",
+    "AuditReport",
+    "ChainConfig",
+    "ColumnCheck",
+    "Compute",
+    "Cut",
     "DetectorScore",
     "Estimand",
+    "PlantedBug",
+    "Planting",
     "Population",
     "SeedSums",
+    "SelfTest",
     "WorldPopulation",
+    "WrongValue",
+    "audit_chain",
+    "audit_lookahead",
+    "choose_cuts",
+    "compare_tables",
+    "compute_chain",
     "compute_impact_30s",
     "compute_population",
     "compute_wilson",
+    "describe_time",
     "estimate_population",
     "fingerprint",
     "get_estimand",
+    "get_planted_bug",
     "judge",
     "list_causal_cascades",
     "list_stale",
@@ -56,6 +80,8 @@ __all__ = [
     "read_detector_input",
     "read_estimands",
     "score_detector",
+    "self_test_chain",
     "store_estimands",
     "stored_estimands",
+    "truncate_captures",
 ]

@@ -1,7 +1,7 @@
 """Trailing windows in one pass, as accurate as two.
 
-A window of `window` rows that ends at row i covers the tail of one block of `window` rows and the head of the next. So
-each block is folded once from its front and once from its back, and every window is the merger of one tail and one head:
+A window of `window` rows that ends at row i covers the tail of one block of `window` rows and the head of the next.
+So each block is folded once from its front and once from its back, and every window is the merger of a tail and a head:
 the blocks of van Herk (1992) and Gil and Werman (1993). Nothing is ever subtracted from a running total, hence a value
 that has left the window leaves no trace, however large it was. Moments are folded by Welford's (1962) recursion, around
 a value of the window itself, and merged by the formula of Chan, Golub and LeVeque (1983).
@@ -73,7 +73,8 @@ def rolling_sum(values: npt.ArrayLike, window: int) -> Floats:
     [1.0, 3.0, 6.0]
     """
     sample = _series(values, window)
-    return _fold_sum(sample, min(window, max(sample.size, 1)))
+    sums: Floats = _fold_sum(sample, min(window, max(sample.size, 1)))
+    return sums
 
 
 def rolling_max(values: npt.ArrayLike, window: int) -> Floats:
@@ -86,7 +87,8 @@ def rolling_max(values: npt.ArrayLike, window: int) -> Floats:
     [3.0, 3.0, 2.0]
     """
     sample = _series(values, window)
-    return _fold_max(sample, min(window, max(sample.size, 1)))
+    largest: Floats = _fold_max(sample, min(window, max(sample.size, 1)))
+    return largest
 
 
 def rolling_correlation(x: npt.ArrayLike, y: npt.ArrayLike, window: int) -> Floats:
@@ -103,7 +105,8 @@ def rolling_correlation(x: npt.ArrayLike, y: npt.ArrayLike, window: int) -> Floa
     left, right = _series(x, window), _series(y, window)
     if left.shape != right.shape:
         raise ValueError(f"x and y must have one shape, got {left.shape} and {right.shape}")
-    return _fold_correlation(left, right, min(window, max(left.size, 1)))
+    correlations: Floats = _fold_correlation(left, right, min(window, max(left.size, 1)))
+    return correlations
 
 
 def _series(values: npt.ArrayLike, window: int) -> Floats:
@@ -306,5 +309,8 @@ def _merged_correlation(tail: Any, head: Any, origins_x: float, origins_y: float
         products = tail[5] + head[5] + gap_x * gap_y * weight
     if not (squares_x > 0.0 and squares_y > 0.0):
         return np.nan
-    correlation = products / (np.sqrt(squares_x) * np.sqrt(squares_y))
+    scale = np.sqrt(squares_x * squares_y)  # exact where both are alike
+    if not 1e-140 < scale < 1e140:
+        scale = np.sqrt(squares_x) * np.sqrt(squares_y)
+    correlation = products / scale
     return max(-1.0, min(1.0, correlation)) if correlation == correlation else np.nan
