@@ -1,12 +1,18 @@
-"""Shared by all tests: the recordings, and how long property tests may take."""
+"""Shared by all tests: the recordings, a simulated market, and how long property tests may take."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from small_market import Market
+
+    from liqlab.study import Study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,3 +47,19 @@ def shared_data() -> Path:
 def repository() -> Path:
     """The root of the repository."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """A small simulated market with faults, studied once for all tests: they must leave its files alone."""
+    from small_market import make_market
+
+    return make_market(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Study:
+    """The study of the recording with the short squeeze of 2026-03-05 10:26, and prices every five minutes."""
+    from small_market import study_captures
+
+    return study_captures(shared_data / "okx-2026-03-04", tmp_path_factory.mktemp("recording") / "lake")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from small_market import HOURS, QUICK, Market, study_captures, study_lake
 
 from liqlab.core.errors import ConfigError, EnvironmentFailure, SourceError, UserError
-from liqlab.core.schema import TABLES, check_frame
-from liqlab.lake import Lake, ingest
-from liqlab.study import ALL, Study, StudyConfig, load_study_config, run_study
+from liqlab.core.schema import check_frame
+from liqlab.features import FEATURES
+from liqlab.lake import Lake
+from liqlab.study import ALL, RESULT_TABLES, Study, load_study_config
 from liqlab.worlds import simulate
 
 T0 = 1_770_665_589_000
@@ -33,41 +35,118 @@ def study_of(lines: list[str], folder: Path, tables: bool = True, **overrides: o
     captures = folder / "captures" / "any"
     captures.mkdir(parents=True)
     (captures / "lines.jsonl").write_text("\n".join(lines) + "\n")
-    ingest(folder / "captures", folder / "lake")
-    with Lake(folder / "lake") as lake:
-        return run_study(lake, load_study_config(**overrides), folder / "tables" if tables else None)
+    tables_folder = folder / "tables" if tables else None
+    return study_captures(folder / "captures", folder / "lake", tables_folder, **{**QUICK, **overrides})
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate(folder / "captures", days=0.5, seed=3, symbols=("BTCUSDT", "SOLUSDT"), dirt=True, workers=1)
-    ingest(folder / "captures", folder / "lake")
-    with Lake(folder / "lake") as lake:
-        return folder, run_study(lake, tables=folder / "tables")
+def again(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The captures of `market` once more, from the beginning, without a folder for the tables."""
+    return study_captures(market.captures, tmp_path_factory.mktemp("again") / "lake", **HOURS)
 
 
-def test_every_table_of_the_schema_is_written_with_its_columns(simulated: tuple[Path, Study]) -> None:
-    folder, study = simulated
-    assert set(study.table_rows) == {table.name for table in TABLES}
-    for table in TABLES:
-        frame = pl.read_parquet(folder / "tables" / f"{table.name}.parquet")
-        if frame.height:
-            check_frame(frame, table)
-        assert frame.height == study.table_rows[table.name]
+def test_every_table_of_the_schema_is_written_with_its_columns(market: Market) -> None:
+    assert set(market.study.table_rows) == {table.name for table in RESULT_TABLES}
+    for table in RESULT_TABLES:
+        frame = check_frame(pl.read_parquet(market.tables / f"{table.name}.parquet"), table)
+        assert frame.height == market.study.table_rows[table.name]
 
 
-def test_a_dirty_source_reconciles(simulated: tuple[Path, Study]) -> None:
-    _, study = simulated
+def test_tables_of_the_predictive_analysis_hold_what_the_study_holds(market: Market) -> None:
+    study = market.study
+    for name, frame in predictive_tables(study).items():
+        assert frame.height, name
+        assert pl.read_parquet(market.tables / f"{name}.parquet").equals(frame), name
+
+
+def predictive_tables(study: Study) -> dict[str, pl.DataFrame]:
+    """What the study says of regimes, information coefficients and forecasts, by the name of its table."""
+    ic, walk = study.ic, study.walk_forward
+    return {
+        "regimes": pl.concat(study.regimes[symbol].table for symbol in study.symbols),
+        "ic": ic.table,
+        "ic_daily": ic.daily,
+        "ic_fifths": ic.fifths,
+        "ic_comparison": ic.comparison,
+        "predictions": walk.predictions,
+        "walk_forward_scores": walk.scores,
+        "walk_forward_comparisons": walk.comparisons,
+        "walk_forward_importance": walk.importance,
+        "walk_forward_trials": walk.trials,
+    }
+
+
+def test_the_same_data_twice_give_the_same_regimes_coefficients_and_predictions(market: Market, again: Study) -> None:
+    second = predictive_tables(again)
+    for name, frame in predictive_tables(market.study).items():
+        assert frame.equals(second[name]), name
+    assert again.cascades.equals(market.study.cascades)
+
+
+def test_a_study_without_a_folder_for_tables_says_the_same_and_leaves_none(market: Market, again: Study) -> None:
+    assert again.tables is None
+    assert again.table_rows == market.study.table_rows
+    assert again.ic.table.equals(pl.read_parquet(market.tables / "ic.parquet"))
+    assert again.not_testable == market.study.not_testable
+    assert again.feature_dictionary.equals(market.study.feature_dictionary)
+
+
+def test_a_cascade_carries_the_regime_that_was_known_when_its_first_liquidation_was(market: Market) -> None:
+    cascades = pl.read_parquet(market.tables / "cascades.parquet")
+    minutes = pl.read_parquet(market.tables / "regimes.parquet")
+    expected = [
+        minutes.filter((pl.col("symbol") == symbol) & (pl.col("time") <= first_known)).sort("time")["regime"][-1]
+        for symbol, first_known in cascades.select("symbol", "first_known").iter_rows()
+    ]
+    assert cascades["regime"].to_list() == expected
+    assert {"quiet", "volatile"} <= set(expected)
+
+
+def test_every_column_without_a_value_is_not_testable_and_says_why(market: Market) -> None:
+    tables = [pl.read_parquet(market.tables / f"{name}.parquet") for name in ("features", "labels")]
+    empty = {
+        (symbol[0], column)
+        for table in tables
+        for symbol, rows in table.group_by("symbol")
+        for column in rows.columns
+        if rows[column].null_count() == rows.height
+    }
+    said = {
+        (symbol, column)
+        for row in market.study.not_testable
+        if (parts := row.what.split(" of "))[0].split(", ")[0] in columns_of(tables)
+        for column in parts[0].split(", ")
+        for symbol in parts[1].split(", ")
+    }
+    assert said == empty
+    assert all(row.reason for row in market.study.not_testable)
+
+
+def columns_of(tables: list[pl.DataFrame]) -> set[str]:
+    return {column for table in tables for column in table.columns}
+
+
+def test_a_market_without_ticker_or_ratio_says_of_each_feature_why_it_is_empty(tmp_path: Path) -> None:
+    study = study_of([liquidation(i) for i in range(10)], tmp_path)
+    reasons = {name: row.reason for row in study.not_testable for name in row.what.split(" of ")[0].split(", ")}
+    needs_prices = [feature.name for feature in FEATURES if feature.price_step_s is not None]
+    assert needs_prices
+    assert {reasons[name] for name in needs_prices} == {"no ticker prices"}
+    assert "ratio" in reasons["long_short_ratio"]
+    assert reasons["return_60s"]
+
+
+def test_a_dirty_source_reconciles(market: Market) -> None:
+    study = market.study
     assert all(row.holds for row in study.reconciliation)
     assert sum(row.quarantined for row in study.reconciliation) == study.quarantine.height > 0
     assert sum(row.duplicates for row in study.reconciliation) > 0
 
 
-def test_bars_of_every_width_hold_every_liquidation_once(simulated: tuple[Path, Study]) -> None:
-    folder, study = simulated
+def test_bars_of_every_width_hold_every_liquidation_once(market: Market) -> None:
+    study = market.study
     for width in ("1s", "5s", "1m", "1h"):
-        bars = pl.read_parquet(folder / "tables" / f"bars_{width}.parquet")
+        bars = pl.read_parquet(market.tables / f"bars_{width}.parquet")
         assert bars["liq_count"].sum() == study.liquidations.height
         assert bars["liq_notional"].sum() == pytest.approx(study.liquidations["notional_usd"].sum())
         assert not bars.select("symbol", "time").is_duplicated().any()
@@ -80,9 +159,8 @@ def test_the_dataset_walked_day_by_day_equals_one_join_over_everything(tmp_path:
     simulate(
         tmp_path / "captures", days=1 / 6, seed=5, symbols=("ETHUSDT",), start_ms=evening, ticker="websocket", dirt=True
     )
-    ingest(tmp_path / "captures", tmp_path / "lake")
+    study = study_captures(tmp_path / "captures", tmp_path / "lake", tmp_path / "tables", **QUICK)
     with Lake(tmp_path / "lake") as lake:
-        study = run_study(lake, tables=tmp_path / "tables")
         whole = join_dataset(
             pl.read_parquet(tmp_path / "tables" / "bars_5s.parquet"),
             lake.read_ticker("ETHUSDT"),
@@ -98,11 +176,9 @@ def test_the_dataset_walked_day_by_day_equals_one_join_over_everything(tmp_path:
     assert written.equals(whole.select(written.columns))
 
 
-def test_a_span_gives_the_rows_of_the_whole_that_lie_in_it(simulated: tuple[Path, Study]) -> None:
-    folder, whole = simulated
-    with Lake(folder / "lake") as lake:
-        part = run_study(lake, load_study_config(start="2026-02-09T03:00", end="2026-02-09T05:30"))
-    inside = whole.liquidations.filter(
+def test_a_span_gives_the_rows_of_the_whole_that_lie_in_it(market: Market) -> None:
+    part = study_lake(market.lake, start="2026-02-09T03:00", end="2026-02-09T05:30", **QUICK)
+    inside = market.study.liquidations.filter(
         pl.col("known_time").is_between(
             pl.datetime(2026, 2, 9, 3, time_zone="UTC"), pl.datetime(2026, 2, 9, 5, 30, time_zone="UTC"), closed="left"
         )
@@ -111,23 +187,19 @@ def test_a_span_gives_the_rows_of_the_whole_that_lie_in_it(simulated: tuple[Path
     assert part.end_ms - part.start_ms == 3 * 3_600_000
 
 
-def test_what_the_span_leaves_out_is_not_covered(simulated: tuple[Path, Study]) -> None:
-    folder, _ = simulated
-    with Lake(folder / "lake") as lake:
-        part = run_study(lake, load_study_config(start="2026-02-09T03:30", end="2026-02-09T04:00"))
+def test_what_the_span_leaves_out_is_not_covered(market: Market) -> None:
+    part = study_lake(market.lake, start="2026-02-09T03:30", end="2026-02-09T04:00", **QUICK)
     assert part.statistics[ALL].covered_hours == pytest.approx(0.5)
     before = part.bars_1m.filter(pl.col("time") < pl.datetime(2026, 2, 9, 3, 30, time_zone="UTC"))
     assert before.height
     assert not before["covered"].any()
 
 
-def test_symbols_select_and_an_unknown_one_is_refused_with_what_there_is(simulated: tuple[Path, Study]) -> None:
-    folder, whole = simulated
-    with Lake(folder / "lake") as lake:
-        part = run_study(lake, StudyConfig(symbols=("SOLUSDT",)))
-        assert part.liquidations.equals(whole.liquidations.filter(pl.col("symbol") == "SOLUSDT"))
-        with pytest.raises(UserError, match="'XRPUSDT'; available: BTCUSDT, SOLUSDT"):
-            run_study(lake, StudyConfig(symbols=("XRPUSDT",)))
+def test_symbols_select_and_an_unknown_one_is_refused_with_what_there_is(market: Market) -> None:
+    part = study_lake(market.lake, symbols=("ETHUSDT",), **QUICK)
+    assert part.liquidations.equals(market.study.liquidations.filter(pl.col("symbol") == "ETHUSDT"))
+    with pytest.raises(UserError, match="'XRPUSDT'; available: BTCUSDT, ETHUSDT"):
+        study_lake(market.lake, symbols=("XRPUSDT",))
 
 
 def test_liquidations_without_any_ticker_still_give_statistics_and_cascades(tmp_path: Path) -> None:
@@ -219,10 +291,8 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_okx_recording_reconciles_and_its_squeeze_is_one_of_shorts(shared_data: Path, tmp_path: Path) -> None:
-    ingest(shared_data / "okx-2026-03-04", tmp_path / "lake")
-    with Lake(tmp_path / "lake") as lake:
-        study = run_study(lake)
+def test_the_okx_recording_reconciles_and_its_squeeze_is_one_of_shorts(recording: Study) -> None:
+    study = recording
     kept = dict(study.liquidations["symbol"].value_counts().iter_rows())
     assert kept == {"BTCUSDT": 1_611, "ETHUSDT": 1_632, "SOLUSDT": 1_052, "DOGEUSDT": 1_422}
     assert study.table_rows["ticker"] == 2_304
@@ -239,6 +309,20 @@ def test_the_okx_recording_reconciles_and_its_squeeze_is_one_of_shorts(shared_da
     assert set(squeeze["dominant_side"]) == {"short"}
     assert study.side_checks[ALL].verdict == "consistent"
     assert any("come every 300 s" in row.reason for row in study.not_testable)
+
+
+@pytest.mark.real_data
+def test_the_okx_recording_says_what_prices_every_five_minutes_cannot_answer(recording: Study) -> None:
+    reasons = {name: row.reason for row in recording.not_testable for name in row.what.split(" of ")[0].split(", ")}
+    for horizon_s in (10, 30, 60):
+        assert "come every 300 s" in reasons[f"return_{horizon_s}s"]
+    assert "return_300s" not in reasons
+    fast = recording.ic.table.filter((pl.col("target") == "return") & (pl.col("horizon_s") < 300))
+    slow = recording.ic.table.filter((pl.col("target") == "return") & (pl.col("horizon_s") == 300))
+    assert fast["ic"].null_count() == fast.height > 0
+    assert slow["ic"].count() > 0
+    assert recording.walk_forward.predictions.is_empty()
+    assert any("not testable" in note for note in recording.walk_forward.notes)
 
 
 def test_a_disk_that_fills_while_tables_are_written_is_a_clear_error_and_leaves_nothing(

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that come from the program itself: tables.md, commands.md and dials.md.
+"""Write the pages of docs/ that come from the program itself: tables, commands, dials, features and hypotheses.
 
 python tools/make_docs.py          writes them
 """
@@ -17,7 +17,9 @@ from unittest import mock
 
 import polars as pl
 
-from liqlab.core.schema import TABLES, Column, Table
+from liqlab.core.schema import Column, Table
+from liqlab.features import render_feature_page
+from liqlab.study import RESULT_TABLES, build_hypotheses_page
 from liqlab.worlds import TRUTH_TABLES, SymbolDials, World, load_world
 
 TOOLS = Path(__file__).resolve().parent
@@ -61,12 +63,15 @@ They lie in `truth/` beside the captures, with `world.toml` (every dial, loadabl
 """
 
 
-def build_tables_page(tables: Iterable[Table] = TABLES) -> str:
+def build_tables_page(tables: Iterable[Table] = RESULT_TABLES) -> str:
     """The page of every table: what a row is, and each column with its type, unit and meaning."""
     by_columns: dict[tuple[Column, ...], list[Table]] = {}
     for table in tables:
         by_columns.setdefault(table.columns, []).append(table)
-    head = _TITLE.format(title="Tables", source="`liqlab.core.schema`") + _TABLES_NOTE
+    head = (
+        _TITLE.format(title="Tables", source="`liqlab.core.schema` and the tables beside the code that makes them")
+        + _TABLES_NOTE
+    )
     return "\n".join([head, *(_table_section(group) for group in by_columns.values())])
 
 
@@ -158,6 +163,8 @@ def main() -> None:
     """Write the pages."""
     (DOCS / "tables.md").write_text(build_tables_page(), encoding="utf-8")
     (DOCS / "dials.md").write_text(build_dials_page(), encoding="utf-8")
+    (DOCS / "features.md").write_text(render_feature_page(), encoding="utf-8")
+    (DOCS / "hypotheses.md").write_text(build_hypotheses_page(), encoding="utf-8")
     cli = importlib.import_module("liqlab.cli")
     (DOCS / "commands.md").write_text(build_commands_page(cli.build_parser()), encoding="utf-8")
 

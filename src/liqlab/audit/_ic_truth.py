@@ -17,24 +17,24 @@ from typing import Any
 import polars as pl
 
 from liqlab import __version__
-from liqlab.audit._score import compute_wilson
 from liqlab.core import schema
 from liqlab.core.errors import ConfigError
 from liqlab.core.parallel import count_workers, ordered_map
 from liqlab.core.progress import SILENT, Progress, stage
 from liqlab.core.seed_log import SeedLog
 from liqlab.core.time import MS_PER_DAY
-from liqlab.features import FEATURES, FeatureStore, iterate_features
+from liqlab.features import FEATURES, LIQUIDATION_FAMILIES, FeatureStore, iterate_features
 from liqlab.lake import FrameLake
 from liqlab.models import IcConfig, compute_ic
 from liqlab.panel import find_scope
+from liqlab.stats import compute_wilson
 from liqlab.worlds import DEFAULT_START_MS, DEFAULT_SYMBOLS, World, list_dials, simulate_tables
 
 #: Seeds count up from here, apart from those of estimands, examples and tests.
 FIRST_IC_SEED = 200_000
 ALPHA = 0.05
-#: Made of liquidations: these must not predict a return where nothing follows from a liquidation.
-_LIQUIDATION_FAMILIES = ("liquidation", "cross-asset")
+#: A run's own settings for the correlations with returns; the fewest resamples, for nothing rests on them here.
+TRUTH_CONFIG = IcConfig(volatility_horizons_s=(), regimes=False, n_resamples=99)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class IcTruth:
         """Seeds in which at least one liquidation feature survives against a forward return."""
         return sum(bool(seed.survivors) for seed in self.seeds)
 
-    def survivor_interval(self) -> tuple[float, float]:
-        """95 % interval of the share of such seeds."""
+    def share_with_survivors(self) -> tuple[float | None, float | None, float | None]:
+        """The share of such seeds with its 95 % interval."""
         return compute_wilson(self.n_with_survivors, len(self.seeds))
 
     def count_found(self, relation: PlantedRelation) -> tuple[int, int]:
@@ -101,6 +101,52 @@ class IcTruth:
         found = [ic for ic, p in rows if ic is not None and p is not None and p < ALPHA]
         right = sum(ic * relation.sign > 0 for ic in found)
         return right, len(found) - right
+
+
+#: Worlds in which nothing follows from a liquidation, and those where the planted relations are.
+_NOTHING_THERE = ("null", "random-walk")
+_PLANTED_THERE = ("planted", "planted-strong")
+#: Of the seeds, how many may hold a false discovery, and in how many a planted relation must be found.
+MOST_WITH_SURVIVORS_FRAC = 0.1
+LEAST_FOUND_FRAC = 0.8
+
+
+def check_ic_truth(truth: IcTruth) -> tuple[str, ...]:
+    """What does not hold in this world, in words; nothing is asked of worlds without a known answer."""
+    n_seeds, failures = len(truth.seeds), []
+    if truth.world in _NOTHING_THERE and truth.n_with_survivors > MOST_WITH_SURVIVORS_FRAC * n_seeds:
+        failures.append(f"a liquidation feature survives in {truth.n_with_survivors} of {n_seeds} seeds")
+    if truth.world in _PLANTED_THERE:
+        for relation in PLANTED_RELATIONS:
+            right, wrong = truth.count_found(relation)
+            if right < LEAST_FOUND_FRAC * n_seeds or wrong:
+                failures.append(
+                    f"{relation.feature} over {relation.horizon_s} s is found with its sign in {right} and with the "
+                    f"other in {wrong} of {n_seeds} seeds"
+                )
+    return tuple(failures)
+
+
+def render_ic_truth(truth: IcTruth) -> str:
+    """What was found, as lines of text."""
+    share, low, high = truth.share_with_survivors()
+    tests = sorted(seed.tested for seed in truth.seeds)
+    cells = sum(len(seed.survivors) for seed in truth.seeds)
+    lines = [
+        f"world {truth.world}: {len(truth.seeds)} seeds of {truth.days} days, {len(truth.symbols)} symbols, "
+        f"{tests[len(tests) // 2]:,} coefficients with forward returns tested in each (median)",
+        f"seeds in which a liquidation feature survives the correction against a forward return: "
+        f"{truth.n_with_survivors} ({100 * (share or 0):.0f} %, 95 % interval {100 * (low or 0):.0f} to "
+        f"{100 * (high or 0):.0f} %), {cells:,} cells in all",
+    ]
+    for relation in PLANTED_RELATIONS:
+        right, wrong = truth.count_found(relation)
+        sign = "+" if relation.sign > 0 else "-"
+        lines.append(
+            f"{relation.feature} with the return over {relation.horizon_s} s (planted sign {sign}), all symbols: found "
+            f"with this sign in {right}, with the other in {wrong} seeds"
+        )
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -125,12 +171,13 @@ def measure_ic_truth(
 ) -> IcTruth:
     """The table of information coefficients in `n_seeds` independent markets of `world`, by the run's own functions.
 
-    Interrupted, or called again with more seeds, it goes on from what the folder `work` holds. `config` is that of a
-    run, without the split by regime, which has a family of its own. Raises `ConfigError` for less than one seed or day.
+    Interrupted, or called again with more seeds, it goes on from what the folder `work` holds. `config` is by default a
+    run less what has no part in the family of returns: volatilities, regimes, and the bootstrap beside the p that is
+    corrected. Raises `ConfigError` for less than one seed or day.
     """
     if n_seeds < 1 or days < 1:
         raise ConfigError(f"seeds and days must be at least 1, got {n_seeds} and {days}")
-    settings = config or IcConfig(regimes=False)
+    settings = config or TRUTH_CONFIG
     mark = _fingerprint(world, days, symbols, settings)
     log = SeedLog(None if work is None else work / f"ic-{world.name}.jsonl", mark)
     done = {seed: _from_plain(value) for seed, value in log.read().items()}
@@ -158,11 +205,11 @@ def _measure(task: _SeedTask) -> SeedIc:
         features.append(day.features)
         labels.append(day.labels)
     store = FeatureStore.from_frames(pl.concat(features), pl.concat(labels))
-    return _read_table(task.seed, compute_ic(store, None, task.config).table)
+    return _read_table(task.seed, compute_ic(store, None, task.config, workers=1).table)
 
 
 def _read_table(seed: int, table: pl.DataFrame) -> SeedIc:
-    own = [feature.name for feature in FEATURES if feature.family in _LIQUIDATION_FAMILIES]
+    own = [feature.name for feature in FEATURES if feature.family in LIQUIDATION_FAMILIES]
     family = table.filter((pl.col("target") == "return") & (pl.col("regime") == "all"))
     rows = family.filter(pl.col("feature").is_in(own) & (pl.col("p_adjusted") < ALPHA))
     pooled = {

@@ -13,7 +13,21 @@ import sys
 from collections.abc import Sequence
 
 from liqlab import __version__
-from liqlab.cli import _cascades, _detect, _info, _ingest, _run, _score, _simulate, _stats, _worlds
+from liqlab.cli import (
+    _audit,
+    _cascades,
+    _detect,
+    _explain,
+    _features,
+    _info,
+    _ingest,
+    _run,
+    _score,
+    _simulate,
+    _stats,
+    _verdicts,
+    _worlds,
+)
 from liqlab.core.errors import LiqlabError
 from liqlab.core.progress import SILENT, Progress
 
@@ -25,11 +39,15 @@ _COMMANDS = (
     ("ingest", _ingest, "captures into a lake of Parquet tables"),
     ("stats", _stats, "statistics of the liquidations"),
     ("cascades", _cascades, "the cascades in a source"),
+    ("features", _features, "the table of features and labels, with its dictionary"),
     ("detect", _detect, "cascades from message lines, as they happen"),
     ("info", _info, "what a folder or file is, how much of it, how many bad lines"),
     ("simulate", _simulate, "write the captures of a simulated market"),
     ("score", _score, "detected cascades against those of a simulated market"),
     ("worlds", _worlds, "the simulated markets there are, and what is true in them"),
+    ("verdicts", _verdicts, "what a run decided on each claim"),
+    ("explain", _explain, "one claim: its test, how far to trust it, its result"),
+    ("audit", _audit, "is any value made from what was not known at its time?"),
 )
 
 

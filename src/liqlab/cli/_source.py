@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from liqlab.lake import IngestSummary, Reconciliation
@@ -28,6 +28,16 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="study configuration in TOML")
 
 
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Where everything is written, and how."""
+    parser.add_argument(
+        "-o", "--output", metavar="RESULTS", type=Path, required=True, help="folder for everything written"
+    )
+    parser.add_argument("--lake", metavar="LAKE", type=Path, help="folder of the lake (default: RESULTS/lake)")
+    parser.add_argument("--csv", action="store_true", help="write the tables as .csv too")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads for the ingest (default: one per core)")
+
+
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """The cascade preset."""
     parser.add_argument("--preset", metavar="NAME", help="definition of a cascade: plan (default) or p95")
@@ -39,8 +49,8 @@ def split_symbols(texts: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(names)) or None
 
 
-def load_config(arguments: argparse.Namespace) -> StudyConfig:
-    """The study's configuration: the file's values, the command line's over them."""
+def load_config(arguments: argparse.Namespace, **overrides: dict[str, Any]) -> StudyConfig:
+    """The study's configuration: the file's values, the command line's and `overrides` over them."""
     from liqlab.study import load_study_config
 
     return load_study_config(
@@ -49,6 +59,7 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         start=arguments.start,
         end=arguments.end,
         cascades={"preset": getattr(arguments, "preset", None)},
+        **overrides,
     )
 
 

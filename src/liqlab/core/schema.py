@@ -247,6 +247,17 @@ REGIMES = Table(
     ),
 )
 
+REGIME_TRANSITIONS = Table(
+    "regime_transitions",
+    "one change of regime, by trailing quantile",
+    (
+        _SYMBOL,
+        Column("time", TIME, "ms UTC", "the first minute at which the new regime was known"),
+        Column("from", pl.String(), "", "`quiet` or `volatile`"),
+        Column("to", pl.String(), "", "`quiet` or `volatile`"),
+    ),
+)
+
 LABEL_HORIZONS_S = (10, 30, 60, 300, 900, 3_600, 14_400)
 VOLATILITY_HORIZONS_S = (300, 900, 3_600)
 
@@ -285,7 +296,12 @@ IC = Table(
         Column("ci_low", FLOAT, "correlation", "95 % interval, lower end, from the procedure in `method`"),
         Column("ci_high", FLOAT, "correlation", "95 % interval, upper end"),
         Column("p", FLOAT, "probability", "two-sided p that the correlation is zero, same procedure"),
-        Column("p_adjusted", FLOAT, "probability", "Benjamini-Hochberg over the exploratory family of the table"),
+        Column(
+            "p_adjusted",
+            FLOAT,
+            "probability",
+            "Benjamini-Hochberg over the rows of this target, at all times or by regime",
+        ),
         Column("n", COUNT, "", "pairs with both values"),
         Column("method", pl.String(), "", "how the interval and p were computed"),
         Column("ci_low_bootstrap", FLOAT, "correlation", "95 % interval by studentised block bootstrap, lower end"),
@@ -328,6 +344,7 @@ TABLES = (
     DATASET,
     CASCADES,
     REGIMES,
+    REGIME_TRANSITIONS,
     LABELS,
     IC,
     PREDICTIONS,

@@ -19,6 +19,7 @@ FEATURES: tuple[Feature, ...] = (
     *PRICE_FEATURES,
 )
 
+
 def select_features(names: Sequence[str] | None = None) -> tuple[Feature, ...]:
     """The features called so, in the order asked for, or all; `UserError` for an unknown name.
 

@@ -18,6 +18,8 @@ FUNDING = "funding"
 LONG_SHORT_RATIO = "long/short ratio"
 PRICE = "price"
 #: Families in the order in which they are shown.
+#: Families of features that are made of liquidations.
+LIQUIDATION_FAMILIES = (LIQUIDATION, CROSS_ASSET)
 FAMILIES = (LIQUIDATION, CROSS_ASSET, OPEN_INTEREST, FUNDING, LONG_SHORT_RATIO, PRICE)
 
 #: The plan's windows: what names end with, and seconds.

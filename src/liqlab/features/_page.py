@@ -6,24 +6,28 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from liqlab.core.schema import COUNT, FLOAT, TIME
+from liqlab.core.schema import COUNT, FLOAT, TIME, Column, Table
 from liqlab.features._catalogue import FEATURES
 from liqlab.features._feature import FAMILIES, Feature
 from liqlab.features._notes import ColumnNote
 
-_DICTIONARY = {
-    "feature": pl.String(),
-    "family": pl.String(),
-    "unit": pl.String(),
-    "lookback_s": COUNT,
-    "warm_up_s": COUNT,
-    "meaning": pl.String(),
-    "formula": pl.String(),
-    "source": pl.String(),
-    "non_null_frac": FLOAT,
-    "first_time": TIME,
-    "note": pl.String(),
-}
+FEATURE_DICTIONARY = Table(
+    "feature_dictionary",
+    "one feature: what it is, and how much of it this data gives",
+    (
+        Column("feature", pl.String(), "", "its name, the column of the table `features`"),
+        Column("family", pl.String(), "", f"one of {', '.join(FAMILIES)}"),
+        Column("unit", pl.String(), "", "unit of its values"),
+        Column("lookback_s", COUNT, "s", "how far back it looks"),
+        Column("warm_up_s", COUNT, "s", "after the start of a gapless recording, when its first value can come"),
+        Column("meaning", pl.String(), "", "in words"),
+        Column("formula", pl.String(), "", "as a formula"),
+        Column("source", pl.String(), "", "where the formula comes from"),
+        Column("non_null_frac", FLOAT, "fraction", "share of the grid with a value, over all symbols"),
+        Column("first_time", TIME, "ms UTC", "the first value of the first symbol that has one"),
+        Column("note", pl.String(), "", "what to mind, with the symbols it is about"),
+    ),
+)
 
 _HEAD = """# Features
 
@@ -58,15 +62,15 @@ def render_feature_page() -> str:
 def describe_features(notes: Iterable[ColumnNote]) -> pl.DataFrame:
     """The dictionary of a run: one row per feature of the catalogue that has a note, in its order.
 
-    Columns: feature, family, unit, lookback_s, warm_up_s, meaning, formula, source, non_null_frac (over all symbols),
-    first_time (of the first symbol that has a value), note (each remark with the symbols it is about).
+    It is the table `FEATURE_DICTIONARY`.
     """
     by_feature: dict[str, list[ColumnNote]] = {}
     for note in notes:
         by_feature.setdefault(note.column, []).append(note)
     rows = [_dictionary_row(feature, by_feature[feature.name]) for feature in FEATURES if feature.name in by_feature]
-    times = {name: COUNT if dtype == TIME else dtype for name, dtype in _DICTIONARY.items()}
-    return pl.DataFrame(rows, schema=times, orient="row").cast(_DICTIONARY)  # type: ignore[arg-type]
+    dtypes = FEATURE_DICTIONARY.dtypes
+    times = {name: COUNT if dtype == TIME else dtype for name, dtype in dtypes.items()}
+    return pl.DataFrame(rows, schema=times, orient="row").cast(dtypes)  # type: ignore[arg-type]
 
 
 def _dictionary_row(feature: Feature, notes: list[ColumnNote]) -> tuple[object, ...]:

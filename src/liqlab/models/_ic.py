@@ -15,7 +15,7 @@ from liqlab.core.errors import SourceError
 from liqlab.core.progress import SILENT, Progress, stage
 from liqlab.features import FEATURES, FeatureStore
 from liqlab.models._ic_comparison import compare_families
-from liqlab.models._ic_config import ALL_REGIMES, ALL_SYMBOLS, IcConfig, Target
+from liqlab.models._ic_config import ALL_REGIMES, ALL_SYMBOLS, IcConfig
 from liqlab.models._ic_inference import infer
 from liqlab.models._ic_measure import Clock, Integers, Measures, Rows, measure, pool
 from liqlab.models._ic_table import (
@@ -62,33 +62,54 @@ def compute_ic(
     `regimes` is a table of that name, None for no split. Symbol `ALL` takes the pairs of all symbols, ranked within
     each; observations of different symbols at the same time count as one point in time. Null of every p: the rank
     correlation is zero; alternative: it is not; see `infer` for the two procedures. `p_adjusted` is of Benjamini and
-    Hochberg over all rows of regime `all`, and over all rows by regime: exploratory families, without a verdict.
+    Hochberg over all rows of the same target at all times, and over those by regime: exploratory families, no verdict.
     Constant or empty columns, short samples and regimes that never occur are said in `note`; infinite values are left
     out. `SourceError` when the store has no row. The result does not depend on the number of `workers` (threads).
     """
     config = config or IcConfig()
     symbols, names = store.symbols, store.feature_names
-    clock = _find_clock(store, symbols, config)
-    groups = [names[start : start + config.features_at_once] for start in range(0, len(names), config.features_at_once)]
     subsets = (ALL_REGIMES, QUIET, VOLATILE) if config.regimes and regimes is not None else (ALL_REGIMES,)
+    study = _Study(store, symbols, subsets, regimes, _find_clock(store, symbols, config), config, workers)
+    groups = [names[start : start + config.features_at_once] for start in range(0, len(names), config.features_at_once)]
     rows: list[dict[str, Any]] = []
     daily: list[dict[str, Any]] = []
     fifths: list[dict[str, Any]] = []
-    with stage(progress, "information coefficients", len(groups) * len(symbols)):
+    with stage(progress, "information coefficients", len(groups) * (len(symbols) + 1)):
         for group in groups:
-            for part in _measure_group(store, symbols, group, subsets, regimes, clock, config, progress, workers):
+            for part in _measure_group(study, group):
                 rows += list_rows(part, config)
-                daily += list_daily_rows(part, clock, config)
+                daily += list_daily_rows(part, study.clock, config)
                 fifths += list_fifth_rows(part, config)
+                progress.advance()
     table = adjust_p(build_frame(rows, schema.IC.dtypes).sort(_ORDER, maintain_order=True))
-    daily_frame = build_frame(daily, DAILY).sort("target", "symbol", "horizon_s", "feature", "day", maintain_order=True)
+    daily_frame = build_frame(daily, DAILY.dtypes).sort(
+        "target", "symbol", "horizon_s", "feature", "day", maintain_order=True
+    )
     return IcResult(
         schema.check_frame(table, schema.IC),
         daily_frame,
-        build_frame(fifths, FIFTHS).sort(*_ORDER, "fifth", maintain_order=True),
+        build_frame(fifths, FIFTHS.dtypes).sort(*_ORDER, "fifth", maintain_order=True),
         compare_families(daily_frame, {feature.name: feature.family for feature in FEATURES}),
         tuple(_list_notes(table, symbols)),
     )
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What stays the same for every group of features."""
+
+    store: FeatureStore
+    symbols: tuple[str, ...]
+    subsets: tuple[str, ...]
+    regimes: pl.DataFrame | None
+    clock: Clock
+    config: IcConfig
+    workers: int | None
+
+    def part(self, symbol: str, group: tuple[str, ...], measures: Measures, n_symbols: int) -> Part:
+        """What was measured, with its inference."""
+        inference = infer(measures, self.config.targets, self.clock, self.config, self.workers)
+        return Part(symbol, group, self.subsets, measures, inference, n_symbols)
 
 
 def _find_clock(store: FeatureStore, symbols: tuple[str, ...], config: IcConfig) -> Clock:
@@ -104,46 +125,27 @@ def _times(frame: pl.DataFrame) -> Integers:
     return times
 
 
-def _measure_group(
-    store: FeatureStore,
-    symbols: tuple[str, ...],
-    group: tuple[str, ...],
-    subsets: tuple[str, ...],
-    regimes: pl.DataFrame | None,
-    clock: Clock,
-    config: IcConfig,
-    progress: Progress,
-    workers: int | None,
-) -> Iterator[Part]:
+def _measure_group(study: _Study, group: tuple[str, ...]) -> Iterator[Part]:
     """Some features: each symbol, then all together."""
     together: Measures | None = None
-    for symbol in symbols:
-        rows = _read_rows(store, symbol, group, subsets, regimes, config.targets)
-        found = measure(rows, config.targets, clock, config, workers)
-        yield Part(symbol, group, subsets, found, infer(found, config.targets, clock, config, workers), 1)
+    for symbol in study.symbols:
+        rows = _read_rows(study, symbol, group)
+        found = measure(rows, study.config.targets, study.clock, study.config, study.workers)
+        yield study.part(symbol, group, found, 1)
         together = found if together is None else pool([together, found])
-        progress.advance()
     if together is not None:
-        inference = infer(together, config.targets, clock, config, workers)
-        yield Part(ALL_SYMBOLS, group, subsets, together, inference, len(symbols))
+        yield study.part(ALL_SYMBOLS, group, together, len(study.symbols))
 
 
-def _read_rows(
-    store: FeatureStore,
-    symbol: str,
-    group: tuple[str, ...],
-    subsets: tuple[str, ...],
-    regimes: pl.DataFrame | None,
-    targets: tuple[Target, ...],
-) -> Rows:
-    labels = [target.column for target in targets]
-    frame = store.read(symbol, features=group, labels=labels)
+def _read_rows(study: _Study, symbol: str, group: tuple[str, ...]) -> Rows:
+    labels = [target.column for target in study.config.targets]
+    frame = study.store.read(symbol, features=group, labels=labels)
     times = _times(frame)
     keep = [np.ones(times.size, np.bool_)]
-    if regimes is not None and len(subsets) > 1:
-        regime = regime_at(regimes.filter(pl.col("symbol") == symbol), times)
-        keep += [(regime == name).fill_null(False).to_numpy() for name in subsets[1:]]
-    return Rows.from_arrays(times, _matrix(frame, group), _matrix(frame, labels), np.array(keep))
+    if study.regimes is not None and len(study.subsets) > 1:
+        regime = regime_at(study.regimes.filter(pl.col("symbol") == symbol), times)
+        keep += [(regime == name).fill_null(False).to_numpy() for name in study.subsets[1:]]
+    return Rows.from_arrays(times, _matrix(frame, group), _matrix(frame, labels), np.array(keep), study.workers)
 
 
 def _matrix(frame: pl.DataFrame, names: tuple[str, ...] | list[str]) -> npt.NDArray[np.float64]:

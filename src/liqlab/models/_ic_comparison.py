@@ -11,33 +11,38 @@ import numpy.typing as npt
 import polars as pl
 
 from liqlab.core import schema
+from liqlab.core.schema import Column, Table
+from liqlab.features import LIQUIDATION_FAMILIES
 from liqlab.models._ic_config import ALL_REGIMES, ALL_SYMBOLS
 from liqlab.stats import adjust_benjamini_hochberg, cluster_mean_t
 
 Floats = npt.NDArray[np.float64]
 
-#: Families of features made from liquidations, and those they are compared with.
-LIQUIDATION_FAMILIES = ("liquidation", "cross-asset")
+#: Families of features that those of liquidations are compared with.
 OTHER_FAMILIES = ("open interest", "funding")
 #: Days with a difference below which no interval is given.
 LEAST_DAYS = 3
 
-COMPARISON = {
-    "target": pl.String(),
-    "horizon_s": schema.COUNT,
-    "liquidation_ic": schema.FLOAT,
-    "other_ic": schema.FLOAT,
-    "difference": schema.FLOAT,
-    "ci_low": schema.FLOAT,
-    "ci_high": schema.FLOAT,
-    "p": schema.FLOAT,
-    "p_adjusted": schema.FLOAT,
-    "days": schema.COUNT,
-    "liquidation_features": schema.COUNT,
-    "other_features": schema.COUNT,
-    "method": pl.String(),
-    "note": pl.String(),
-}
+COMPARISON = Table(
+    "ic_comparison",
+    "liquidation features against those of open interest and funding, for one label",
+    (
+        Column("target", pl.String(), "", "`return` or `volatility`"),
+        Column("horizon_s", schema.COUNT, "s", "forward length of the label; null for all of them together"),
+        Column("liquidation_ic", schema.FLOAT, "correlation", "mean signed daily IC of the liquidation features"),
+        Column("other_ic", schema.FLOAT, "correlation", "the same of the features of open interest and funding"),
+        Column("difference", schema.FLOAT, "correlation", "the first less the second"),
+        Column("ci_low", schema.FLOAT, "correlation", "95 % interval of the difference, lower end"),
+        Column("ci_high", schema.FLOAT, "correlation", "upper end"),
+        Column("p", schema.FLOAT, "probability", "two-sided p that the difference is zero"),
+        Column("p_adjusted", schema.FLOAT, "probability", "Benjamini-Hochberg over this table"),
+        Column("days", schema.COUNT, "", "days compared"),
+        Column("liquidation_features", schema.COUNT, "", "liquidation features with a coefficient"),
+        Column("other_features", schema.COUNT, "", "features of open interest and funding with a coefficient"),
+        Column("method", pl.String(), "", "how the interval and p were computed"),
+        Column("note", pl.String(), "", "why there is no number; empty when nothing"),
+    ),
+)
 
 
 def compare_families(
@@ -72,7 +77,7 @@ def compare_families(
         rows += [_summarise(str(target), horizon, scores, columns) for horizon, scores in by_horizon.items()]
         if len(by_horizon) > 1:
             rows.append(_summarise(str(target), None, _average(list(by_horizon.values())), columns))
-    table = pl.DataFrame(rows, schema=COMPARISON, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    table = pl.DataFrame(rows, schema=COMPARISON.dtypes, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
     if table.height:
         adjusted = adjust_benjamini_hochberg(table["p"].fill_null(float("nan")).to_numpy())
         table = table.with_columns(pl.Series("p_adjusted", adjusted).fill_nan(None))
@@ -159,7 +164,7 @@ def _average(scores: list[Floats]) -> Floats:
 def _summarise(target: str, horizon_s: Any, scores: Floats, columns: _Columns) -> dict[str, Any]:
     scores = scores[~np.isnan(scores).any(axis=1)]
     found = cluster_mean_t(scores[:, 0] - scores[:, 1], np.arange(len(scores)))
-    row: dict[str, Any] = dict.fromkeys(COMPARISON)
+    row: dict[str, Any] = dict.fromkeys(COMPARISON.names)
     row |= {
         "target": target,
         "horizon_s": horizon_s,

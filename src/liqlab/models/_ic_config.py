@@ -42,7 +42,7 @@ class IcConfig:
     min_pairs: int = bounded(100, 4, 1_000_000)
     min_day_pairs: int = bounded(30, 3, 1_000_000)
     min_days: int = bounded(2, 2, 10_000)
-    features_at_once: int = bounded(16, 1, 10_000)
+    features_at_once: int = bounded(12, 1, 10_000)
     seed: int = bounded(0, 0, 2**63 - 1)
 
     def __post_init__(self) -> None:

@@ -69,7 +69,8 @@ def estimate_ic(
     `times_ms` (n,) strictly ascending, `features` (n, k), `labels` (n, m) those of `targets` in order; NaN is missing,
     and so are infinite values. Columns that do not vary give NaN.
     """
-    rows = Rows.from_arrays(times_ms, np.asarray(features, np.float64), np.asarray(labels, np.float64))
+    columns, targeted = np.asarray(features, np.float64), np.asarray(labels, np.float64)
+    rows = Rows.from_arrays(times_ms, columns, targeted, workers=workers)
     clock = Clock.over(int(rows.times_ms[0]), int(rows.times_ms[-1]), config)
     measures = measure(rows, targets, clock, config, workers, whole_only=True)
     found = infer(measures, targets, clock, config, workers)

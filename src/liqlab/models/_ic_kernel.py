@@ -52,13 +52,13 @@ def correlate(rows: Any, x: Any, y: Any) -> Any:
 
     NaN with fewer than two pairs, or where a side does not vary among them.
     """
-    x_ranks, y_ranks = np.empty(len(x)), np.empty(len(y))
+    x_ranks, y_ranks = np.empty(len(x), np.int32), np.empty(len(y), np.int32)
     n_pairs, x_squares, y_squares = _rank_pairs(rows, x, y, x_ranks, y_ranks)
     products = 0.0
     for place in range(len(rows)):
         other = y[rows[place]]
         if other >= 0:
-            products += x_ranks[x[place]] * y_ranks[other]
+            products += float(x_ranks[x[place]]) * float(y_ranks[other])
     return _divide(products, x_squares, y_squares), n_pairs
 
 
@@ -71,7 +71,7 @@ def correlate_days(x: Any, y: Any, starts: Any, stops: Any, correlations: Any, c
     everything = np.ones(len(x), np.bool_)
     for day in range(len(starts)):
         stretch = slice(starts[day], stops[day])
-        size = 1
+        size = max(1, stops[day] - starts[day])
         for row in range(starts[day], stops[day]):
             size = max(size, x[row] + 1, y[row] + 1)
         padded, others = np.full(size, np.int32(-1)), np.full(size, np.int32(-1))
@@ -112,34 +112,40 @@ def measure_pair(
 ) -> Any:
     """Spearman's correlation of codes x (p,), which belong to `rows` (p,), with y (n,), and what its inference needs.
 
-    With z the standardised ranks (mean 0, variance 1 over the complete pairs), adds to `influence` (blocks,) the sum of
-    z_x z_y - ic (z_x^2 + z_y^2) / 2 over each block of rows, to `counts` the pairs in it, and to `fifth_sums` and
-    `fifth_counts` the labels (n,) and pairs by the fifth of x. Returns the correlation and the number of complete
-    pairs; NaN, and nothing is added, with fewer than two pairs or where a side does not vary among them.
+    `block` (n,) numbers the block of time of each row and ascends. With z the standardised ranks (mean 0, variance 1
+    over the complete pairs), writes to `influence` (blocks,) the sum of z_x z_y - ic (z_x^2 + z_y^2) / 2 over each
+    block, to `counts` the pairs in it, and to `fifth_sums` and `fifth_counts` the labels (n,) and pairs by the fifth of
+    x. Returns the correlation and the number of complete pairs; NaN, and nothing is written, with fewer than two pairs
+    or where a side does not vary among them. What is written to must hold zeros.
     """
-    x_ranks, y_ranks = np.empty(len(x)), np.empty(len(y))
+    x_ranks, y_ranks = np.empty(len(x), np.int32), np.empty(len(y), np.int32)
     n_pairs, x_squares, y_squares = _rank_pairs(rows, x, y, x_ranks, y_ranks)
     if x_squares == 0.0 or y_squares == 0.0:
         return np.nan, n_pairs
     n_fifths = len(fifth_sums)
     fifth_of = np.empty(len(x), np.int32)
     for code in range(len(x)):
-        fifth_of[code] = int(n_fifths * (x_ranks[code] + n_pairs)) // (2 * n_pairs)
+        fifth_of[code] = n_fifths * (np.int64(x_ranks[code]) + n_pairs) // (2 * n_pairs)
     x_sums, y_sums = np.zeros(len(influence)), np.zeros(len(influence))
-    products = 0.0
+    here, n_here, both, left_squares, right_squares, products = 0, 0, 0.0, 0.0, 0.0, 0.0
     for place in range(len(rows)):
         row = rows[place]
-        if y[row] >= 0:
-            left, right = x_ranks[x[place]], y_ranks[y[row]]
-            here = block[row]
-            products += left * right
-            influence[here] += left * right
-            x_sums[here] += left * left
-            y_sums[here] += right * right
-            counts[here] += 1
-            fifth_sums[fifth_of[x[place]]] += labels[row]
-            fifth_counts[fifth_of[x[place]]] += 1
-    correlation = _divide(products, x_squares, y_squares)
+        if y[row] < 0:
+            continue
+        if block[row] != here:
+            influence[here], x_sums[here], y_sums[here], counts[here] = both, left_squares, right_squares, n_here
+            products += both
+            here, n_here, both, left_squares, right_squares = block[row], 0, 0.0, 0.0, 0.0
+        left, right = float(x_ranks[x[place]]), float(y_ranks[y[row]])
+        n_here += 1
+        both += left * right
+        left_squares += left * left
+        right_squares += right * right
+        fifth = fifth_of[x[place]]
+        fifth_sums[fifth] += labels[row]
+        fifth_counts[fifth] += 1
+    influence[here], x_sums[here], y_sums[here], counts[here] = both, left_squares, right_squares, n_here
+    correlation = _divide(products + both, x_squares, y_squares)
     scale = n_pairs / np.sqrt(x_squares * y_squares)
     x_scale, y_scale = correlation * n_pairs / x_squares / 2.0, correlation * n_pairs / y_squares / 2.0
     for here in range(len(influence)):
@@ -157,14 +163,14 @@ def _divide(products: Any, x_squares: Any, y_squares: Any) -> Any:
 @_compiled
 def _rank_pairs(rows: Any, x: Any, y: Any, x_ranks: Any, y_ranks: Any) -> Any:
     """The complete pairs and the sums of squared ranks; fills 2 rank - n - 1 by code into `*_ranks`."""
-    x_ranks[:] = 0.0
-    y_ranks[:] = 0.0
+    x_ranks[:] = 0
+    y_ranks[:] = 0
     n_pairs = 0
     for place in range(len(rows)):
         other = y[rows[place]]
         if other >= 0:
-            x_ranks[x[place]] += 1.0
-            y_ranks[other] += 1.0
+            x_ranks[x[place]] += 1
+            y_ranks[other] += 1
             n_pairs += 1
     return n_pairs, _rank_counts(x_ranks, n_pairs), _rank_counts(y_ranks, n_pairs)
 
@@ -172,10 +178,11 @@ def _rank_pairs(rows: Any, x: Any, y: Any, x_ranks: Any, y_ranks: Any) -> Any:
 @_compiled
 def _rank_counts(counts: Any, n_pairs: int) -> float:
     """Replace how often each code occurs by 2 rank - n - 1, the rank being the mean over ties; the sum of squares."""
-    below, squares = 0.0, 0.0
+    below, squares = 0, 0.0
     for code in range(len(counts)):
         count = counts[code]
-        counts[code] = 2.0 * below + count - n_pairs
-        squares += count * counts[code] * counts[code]
+        value = 2 * below + count - n_pairs
+        counts[code] = value
+        squares += float(count) * float(value) * float(value)
         below += count
     return squares

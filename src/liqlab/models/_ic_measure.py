@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
 
-from liqlab.core.parallel import ordered_map
+from liqlab.core.parallel import count_workers, ordered_map
 from liqlab.core.time import MS_PER_DAY, MS_PER_S
 from liqlab.models._ic_config import IcConfig, Target, block_ms
 from liqlab.models._ic_kernel import code_days, correlate, correlate_days, measure_pair, pick
-from liqlab.stats import rank_average
+from liqlab.stats import rank_columns
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -58,15 +58,31 @@ class Rows:
 
     @classmethod
     def from_arrays(
-        cls, times_ms: npt.ArrayLike, features: Floats, labels: Floats, subsets: npt.NDArray[np.bool_] | None = None
+        cls,
+        times_ms: npt.ArrayLike,
+        features: Floats,
+        labels: Floats,
+        subsets: npt.NDArray[np.bool_] | None = None,
+        workers: int | None = None,
     ) -> Rows:
         """From features (n, k) and labels (n, m) with NaN where missing, in ascending order of time."""
         times = np.asarray(times_ms, dtype=np.int64)
         if (np.diff(times) <= 0).any():
             raise ValueError("times must be strictly ascending")
         keep = np.ones((1, times.size), np.bool_) if subsets is None else subsets
-        columns = _columns(labels)
-        return cls(times, _code(_columns(features)), _code(columns), columns, keep, np.isinf(features).sum(axis=0))
+        infinite = np.isinf(features)
+        finite_features, finite_labels = (
+            np.where(infinite, np.nan, features),
+            np.where(np.isinf(labels), np.nan, labels),
+        )
+        return cls(
+            times,
+            _code(finite_features, workers),
+            _code(finite_labels, workers),
+            np.ascontiguousarray(finite_labels.T),
+            keep,
+            infinite.sum(axis=0),
+        )
 
     def find_partners(self, lag_ms: int) -> Integers:
         """For each row the row whose time is `lag_ms` earlier, -1 where there is none."""
@@ -172,7 +188,7 @@ def measure(
     """
     result = Measures.empty(rows, clock, config)
     features = range(len(rows.features))
-    block = (rows.times_ms - clock.start_ms) // clock.block_ms
+    block = ((rows.times_ms - clock.start_ms) // clock.block_ms).astype(np.int32)
     tasks = [partial(_measure_whole, rows, block, result, feature) for feature in features]
     if not whole_only:
         days = _Days.of(rows, targets, clock, config)
@@ -193,7 +209,7 @@ def pool(by_symbol: list[Measures]) -> Measures:
     within symbols. A symbol without a correlation takes no part.
     """
     added = {
-        name: np.sum([getattr(each, name) for each in by_symbol], axis=0)
+        name: reduce(np.add, [getattr(each, name) for each in by_symbol])
         for name in ("influence", "counts", "fifth_sums", "fifth_counts")
     }
     ic, n_pairs = _weigh([(each.ic, each.n_pairs) for each in by_symbol])
@@ -211,17 +227,11 @@ def pool(by_symbol: list[Measures]) -> Measures:
     )
 
 
-def _columns(table: Floats) -> Floats:
-    columns = np.ascontiguousarray(np.asarray(table, dtype=np.float64).T)
-    return np.where(np.isinf(columns), np.nan, columns)
-
-
-def _code(columns: Floats) -> Codes:
-    codes = np.empty(columns.shape, np.int32)
-    for place, column in enumerate(columns):
-        # A tie's mean rank lies between the ranks it takes, so its whole part is its own.
-        codes[place] = np.nan_to_num(np.floor(rank_average(column)), nan=0.0) - 1.0
-    return codes
+def _code(matrix: Floats, workers: int | None) -> Codes:
+    """Codes (k, n) of the columns of a matrix (n, k), -1 where NaN."""
+    # A tie's mean rank lies between the ranks it takes, so its whole part is its own.
+    ranks = np.nan_to_num(np.floor(rank_columns(matrix, count_workers(workers))), nan=0.0) - 1.0
+    return np.ascontiguousarray(ranks.T, dtype=np.int32)
 
 
 def _varies(columns: Codes) -> npt.NDArray[np.bool_]:
@@ -258,7 +268,7 @@ def _run(task: partial[None]) -> None:
     task()
 
 
-def _measure_whole(rows: Rows, block: Integers, result: Measures, feature: int) -> None:
+def _measure_whole(rows: Rows, block: Codes, result: Measures, feature: int) -> None:
     for subset, keep in enumerate(rows.subsets):
         places, codes = pick(rows.features[feature], keep)
         for label, others in enumerate(rows.labels):

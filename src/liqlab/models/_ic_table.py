@@ -12,30 +12,39 @@ import numpy as np
 import polars as pl
 
 from liqlab.core import schema
+from liqlab.core.schema import Column, Table
 from liqlab.models._ic_config import ALL_REGIMES, ALL_SYMBOLS, IcConfig, Target
 from liqlab.models._ic_inference import IcInference
-from liqlab.models._ic_measure import Clock, Floats, Integers, Measures
+from liqlab.models._ic_measure import Clock, Floats, Measures
 from liqlab.stats import adjust_benjamini_hochberg, spearman_matrix
 
-DAILY = {
-    "day": pl.Date(),
-    "symbol": schema.SYMBOL,
-    "feature": pl.String(),
-    "target": pl.String(),
-    "horizon_s": schema.COUNT,
-    "ic": schema.FLOAT,
-    "n": schema.COUNT,
-}
-FIFTHS = {
-    "symbol": schema.SYMBOL,
-    "feature": pl.String(),
-    "target": pl.String(),
-    "horizon_s": schema.COUNT,
-    "regime": pl.String(),
-    "fifth": schema.COUNT,
-    "mean_label": schema.FLOAT,
-    "n": schema.COUNT,
-}
+_CELL = (
+    Column("symbol", schema.SYMBOL, "", "instrument; `ALL` for the symbols together"),
+    Column("feature", pl.String(), "", "the feature"),
+    Column("target", pl.String(), "", "`return` or `volatility`"),
+    Column("horizon_s", schema.COUNT, "s", "forward length of the label"),
+)
+DAILY = Table(
+    "ic_daily",
+    "the rank correlation of one feature with one label within one day",
+    (
+        Column("day", pl.Date(), "", "the day (UTC); pairs whose label ends in it"),
+        *_CELL,
+        Column("ic", schema.FLOAT, "correlation", "Spearman rank correlation within the day"),
+        Column("n", schema.COUNT, "", "pairs with both values"),
+    ),
+)
+FIFTHS = Table(
+    "ic_fifths",
+    "the mean label of one fifth of a feature, fifths of the whole sample: a description, not a strategy",
+    (
+        *_CELL,
+        Column("regime", pl.String(), "", "`all`, or only times in the `quiet` or `volatile` regime"),
+        Column("fifth", schema.COUNT, "", "1 for the lowest values of the feature to 5 for the highest"),
+        Column("mean_label", schema.FLOAT, "fraction", "mean label in it"),
+        Column("n", schema.COUNT, "", "pairs in it"),
+    ),
+)
 _EPOCH = date(1970, 1, 1)
 
 
@@ -53,8 +62,9 @@ class Part:
 
 def list_rows(part: Part, config: IcConfig) -> Iterator[dict[str, Any]]:
     """The rows of `core.schema.IC`, without `p_adjusted`."""
+    monotonicity, targets = _rank_fifths(part.measures), config.targets
     for subset, regime in enumerate(part.regimes):
-        for label, target in enumerate(config.targets):
+        for label, target in enumerate(targets):
             for place, feature in enumerate(part.features):
                 at = (subset, label, place)
                 yield {
@@ -69,7 +79,7 @@ def list_rows(part: Part, config: IcConfig) -> Iterator[dict[str, Any]]:
                     "method": _method(part.inference, at),
                     **{name: float(getattr(part.inference, name)[at]) for name in _INFERRED},
                     **_over_days(part, at, regime, config),
-                    **_over_fifths(part, at),
+                    **_over_fifths(part, at, monotonicity),
                     "note": "; ".join(_notes(part, at, target, config)),
                 }
 
@@ -77,9 +87,9 @@ def list_rows(part: Part, config: IcConfig) -> Iterator[dict[str, Any]]:
 def list_daily_rows(part: Part, clock: Clock, config: IcConfig) -> Iterator[dict[str, Any]]:
     """The rows of `DAILY`: days that have a correlation."""
     first = _EPOCH + timedelta(milliseconds=clock.start_ms)
-    ic, n_pairs = part.measures.daily_ic, part.measures.daily_pairs
+    ic, n_pairs, targets = part.measures.daily_ic, part.measures.daily_pairs, config.targets
     for label, place, day in np.argwhere(~np.isnan(ic)).tolist():
-        target = config.targets[label]
+        target = targets[label]
         yield {
             "day": first + timedelta(days=day),
             "symbol": part.symbol,
@@ -93,9 +103,9 @@ def list_daily_rows(part: Part, clock: Clock, config: IcConfig) -> Iterator[dict
 
 def list_fifth_rows(part: Part, config: IcConfig) -> Iterator[dict[str, Any]]:
     """The rows of `FIFTHS`: fifths that hold a pair, from the lowest (1) of the feature."""
-    counts = part.measures.fifth_counts
+    counts, targets = part.measures.fifth_counts, config.targets
     for subset, label, place, fifth in np.argwhere(counts > 0).tolist():
-        target, count = config.targets[label], counts[subset, label, place, fifth]
+        target, count = targets[label], counts[subset, label, place, fifth]
         yield {
             "symbol": part.symbol,
             "feature": part.features[place],
@@ -117,13 +127,19 @@ def build_frame(rows: Sequence[dict[str, Any]], dtypes: dict[str, Any]) -> pl.Da
 
 
 def adjust_p(table: pl.DataFrame) -> pl.DataFrame:
-    """Fill `p_adjusted`: rows over all times are one exploratory family, rows by regime another."""
+    """Fill `p_adjusted`: one exploratory family for each target, rows over all times and rows by regime apart.
+
+    Returns and volatilities do not share a family: volatility is easy to foresee, and Benjamini and Hochberg allow one
+    false discovery for every nineteen true ones, so its many discoveries would buy false ones among the returns.
+    """
     whole = (table["regime"] == ALL_REGIMES).to_numpy()
     p = table["p"].fill_null(float("nan")).to_numpy()
     adjusted = np.full(p.size, np.nan)
-    for family in (whole, ~whole):
-        if family.any():
-            adjusted[family] = adjust_benjamini_hochberg(p[family])
+    for target in table["target"].unique().to_list():
+        own = (table["target"] == target).to_numpy()
+        for family in (own & whole, own & ~whole):
+            if family.any():
+                adjusted[family] = adjust_benjamini_hochberg(p[family])
     return table.with_columns(pl.Series("p_adjusted", adjusted).fill_nan(None))
 
 
@@ -154,19 +170,23 @@ def _over_days(part: Part, at: tuple[int, int, int], regime: str, config: IcConf
     }
 
 
-def _over_fifths(part: Part, at: tuple[int, int, int]) -> dict[str, Any]:
-    means = _fifth_means(part.measures.fifth_sums[at], part.measures.fifth_counts[at])
-    if means.size < 2:
-        return {"top_minus_bottom": None, "monotonicity": None}
-    order = np.arange(means.size, dtype=np.float64)[:, None]
-    monotonicity = spearman_matrix(order, means[:, None])[0, 0] if means.size > 2 else None
-    return {"top_minus_bottom": means[-1] - means[0], "monotonicity": monotonicity}
+def _over_fifths(part: Part, at: tuple[int, int, int], monotonicity: Floats) -> dict[str, Any]:
+    counts = part.measures.fifth_counts[at]
+    means = part.measures.fifth_sums[at][counts > 0] / counts[counts > 0]
+    return {
+        "top_minus_bottom": means[-1] - means[0] if means.size > 1 else None,
+        "monotonicity": monotonicity[at] if means.size > 2 else None,
+    }
 
 
-def _fifth_means(sums: Floats, counts: Integers) -> Floats:
-    """Mean label of each fifth that holds a pair; ties can leave some without."""
-    means: Floats = sums[counts > 0] / counts[counts > 0]
-    return means
+def _rank_fifths(measures: Measures) -> Floats:
+    """Rank correlation (s, m, k) of the fifths that hold a pair with their mean labels; ties can leave some empty."""
+    counts = measures.fifth_counts
+    means = np.divide(measures.fifth_sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    n_fifths = counts.shape[-1]
+    order = np.arange(n_fifths, dtype=np.float64)[:, None]
+    ranked: Floats = spearman_matrix(order, means.reshape(-1, n_fifths).T).reshape(counts.shape[:-1])
+    return ranked
 
 
 def _notes(part: Part, at: tuple[int, int, int], target: Target, config: IcConfig) -> Iterator[str]:

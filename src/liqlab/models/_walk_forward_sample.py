@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from liqlab.core.errors import unknown_name
 from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR, MS_PER_S
-from liqlab.features import FEATURES, FeatureStore
+from liqlab.features import FEATURES, LIQUIDATION_FAMILIES, FeatureStore
 from liqlab.models._ic_config import Target
 from liqlab.models._walk_forward_config import WalkForwardConfig
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: Families whose columns a model "without liquidations" does not see.
-LIQUIDATION_FAMILIES = ("liquidation", "cross-asset")
 _VOLATILITIES = ("realised_volatility_5m", "realised_volatility_15m", "realised_volatility_1h")
 #: The trailing volatility by which returns are scaled.
 SCALE_COLUMN = "realised_volatility_1h"
@@ -79,7 +77,7 @@ def load_sample(store: FeatureStore, targets: tuple[Target, ...], step_ms: int, 
         values,
         {name: _finite(_matrix(rows, (name,))[:, 0]) for name in labels},
         np.array([name in base for name in columns]),
-        np.array([name in _liquidation_columns() for name in columns]),
+        np.array([name in list_liquidation_columns() for name in columns]),
         int(infinite.sum()),
     )
 
@@ -91,17 +89,17 @@ def _check_features(store: FeatureStore, names: tuple[str, ...] | None) -> tuple
     return tuple(names or store.feature_names)
 
 
-def _liquidation_columns() -> set[str]:
+def list_liquidation_columns() -> frozenset[str]:
     """Catalogue names that hold anything about liquidations.
 
     The change of open interest net of liquidations belongs to them: beside the gross change it tells the liquidated
     volume.
     """
-    return {
+    return frozenset(
         feature.name
         for feature in FEATURES
         if feature.family in LIQUIDATION_FAMILIES or any(_is_about_liquidations(name) for name in feature.inputs)
-    }
+    )
 
 
 def _is_about_liquidations(name: str) -> bool:

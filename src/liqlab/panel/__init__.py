@@ -16,7 +16,7 @@ from liqlab.panel._coverage import (
 )
 from liqlab.panel._dataset import DatasetConfig, join_dataset, list_minute_prices
 from liqlab.panel._price_moves import PriceMove, compute_price_moves
-from liqlab.panel._prices import PriceSeries, measure_ticker_interval_ms
+from liqlab.panel._prices import INTERVALS_PER_TOLERANCE, PriceSeries, measure_ticker_interval_ms
 from liqlab.panel._published import PublishedBlock, compute_published
 from liqlab.panel._scope import Scope, find_scope
 from liqlab.panel._side_check import SideCheck, SideCheckConfig, check_sides
@@ -32,6 +32,7 @@ from liqlab.panel._statistics import (
 from liqlab.panel._walk import PanelDay, read_known_liquidations, walk_days
 
 __all__ = [
+    "INTERVALS_PER_TOLERANCE",
     "ActivityBucket",
     "CoverageConfig",
     "DatasetConfig",

@@ -10,19 +10,29 @@ from liqlab.report._findings import FINDINGS, render_findings
 from liqlab.report._findings_captions import ReportFigure, list_figures
 from liqlab.report._manifest import build_manifest, compute_data_hash, describe_origin
 from liqlab.report._results import is_results, prepare_results
-from liqlab.report._run import RunOutcome, run
+from liqlab.report._run import FeatureOutcome, RunOutcome, run, run_features
 from liqlab.report._stats_text import render_statistics
 from liqlab.report._style import save_figure
 from liqlab.report._text import format_count, format_usd, render_markdown_table, render_table
+from liqlab.report._verdicts_text import (
+    count_verdicts,
+    explain,
+    read_calibration,
+    render_verdict_table,
+    render_verdicts_markdown,
+)
 from liqlab.report._write import render_study_statistics, write_report
 
 __all__ = [
     "FINDINGS",
+    "FeatureOutcome",
     "ReportFigure",
     "RunOutcome",
     "build_manifest",
     "compute_data_hash",
+    "count_verdicts",
     "describe_origin",
+    "explain",
     "format_count",
     "format_usd",
     "is_results",
@@ -33,13 +43,17 @@ __all__ = [
     "plot_price_heatmap",
     "plot_size_distribution",
     "prepare_results",
+    "read_calibration",
     "render_cascades",
     "render_findings",
     "render_markdown_table",
     "render_statistics",
     "render_study_statistics",
     "render_table",
+    "render_verdict_table",
+    "render_verdicts_markdown",
     "run",
+    "run_features",
     "save_figure",
     "write_report",
 ]

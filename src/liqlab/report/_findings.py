@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from liqlab.core.schema import LONG
 from liqlab.core.time import MS_PER_HOUR
-from liqlab.report._findings_captions import CASCADES, EVENTS, ReportFigure
+from liqlab.regimes import summarise_regimes
+from liqlab.report._findings_captions import CASCADES, EVENTS, IC, REGIMES, WALK_FORWARD, ReportFigure
 from liqlab.report._findings_cascades import describe_largest, render_cascade_section
 from liqlab.report._findings_events import describe_minute, list_busiest_minutes, render_event_section
+from liqlab.report._findings_ic import render_ic_section
 from liqlab.report._findings_making import render_making
+from liqlab.report._findings_predictive import render_feature_section, render_regime_section
 from liqlab.report._findings_quality import (
     count_early,
     describe_absences,
@@ -19,6 +22,7 @@ from liqlab.report._findings_quality import (
     name_symbols,
     render_quality,
 )
+from liqlab.report._findings_walk_forward import render_walk_forward_section
 from liqlab.report._manifest import describe_origin
 from liqlab.report._text import format_count, format_usd, render_markdown_table
 from liqlab.report._words import join_names, length, percent, plural, sides, span
@@ -54,6 +58,24 @@ def render_findings(
         _hypotheses(),
         render_event_section(study, list(_pictures(figures, EVENTS))),
         render_cascade_section(study, list(_pictures(figures, CASCADES))),
+        render_regime_section(
+            [summarise_regimes(study.regimes[symbol]) for symbol in study.symbols],
+            study.config.regimes,
+            list(_pictures(figures, REGIMES)),
+            "## 5. Regimes",
+        ),
+        render_feature_section(study.feature_dictionary, heading="## 6. Features"),
+        render_ic_section(
+            study.ic.table,
+            study.ic.comparison,
+            study.feature_dictionary,
+            study.ic.notes,
+            list(_pictures(figures, IC)),
+            "## 7. Information coefficients",
+        ),
+        render_walk_forward_section(
+            study.walk_forward, list(_pictures(figures, WALK_FORWARD)), "## 8. Walk-forward prediction"
+        ),
         _criteria(study),
         render_making(study, command, stages or study.stages, outputs),
     ]
@@ -175,8 +197,9 @@ def _coverage_cautions(study: Study) -> Iterator[str]:
 
 def _hypotheses() -> str:
     return (
-        "## 2. Hypotheses\n\nNone is tested in this version. The numbers below describe what was recorded; they claim "
-        "no effect, no cause and no forecast. The verdict table comes with the questions."
+        "## 2. Hypotheses\n\nNone is tested in this version. Sections 3 to 5 describe what was recorded; sections 7 "
+        "and 8 explore, with p-values corrected for the number of tests, and give no verdict. The verdict table comes "
+        "with the questions."
     )
 
 
@@ -209,4 +232,4 @@ def _criteria(study: Study) -> str:
     ]
     words = "Two of the plan's twelve criteria can be measured already; the others come with questions and backtests."
     table = render_markdown_table(["criterion", "measured", ""], rows, "lll")
-    return f"## 5. The plan's success criteria\n\n{words}\n\n{table}"
+    return f"## 9. The plan's success criteria\n\n{words}\n\n{table}"

@@ -9,18 +9,28 @@ from typing import NamedTuple
 import polars as pl
 from matplotlib.figure import Figure
 
+from liqlab.models import list_liquidation_columns
 from liqlab.report._figures_cascades import plot_cascade_examples
 from liqlab.report._figures_heatmap import plot_price_heatmap
 from liqlab.report._figures_hours import plot_hour_by_weekday
+from liqlab.report._figures_ic import plot_ic_decay, plot_ic_heatmap
+from liqlab.report._figures_importance import plot_importance
 from liqlab.report._figures_rate import plot_liquidation_rate
+from liqlab.report._figures_regimes import plot_regimes
 from liqlab.report._figures_size import plot_size_distribution
+from liqlab.report._figures_walk_forward import plot_walk_forward
 from liqlab.report._findings_events import describe_minute, list_busiest_minutes
+from liqlab.report._findings_ic import choose_symbol
+from liqlab.report._ic_reading import at_all_times, read_families
 from liqlab.report._text import format_usd
 from liqlab.report._words import percent
 from liqlab.study import ALL, Study
 
 EVENTS = "events"
 CASCADES = "cascades"
+REGIMES = "regimes"
+IC = "ic"
+WALK_FORWARD = "walk-forward"
 
 
 class ReportFigure(NamedTuple):
@@ -50,12 +60,63 @@ def list_figures(study: Study) -> list[ReportFigure]:
             _examples(study),
             partial(plot_cascade_examples, study.cascades, liquidations, study.example_prices),
         ),
+        *_predictive(study),
     ]
+
+
+def _predictive(study: Study) -> Iterator[ReportFigure]:
+    """What the features say of the future; nothing for a part that could not be tested at all."""
+    families = read_families(study.feature_dictionary)
+    largest = _largest_first(study)
+    tables = {symbol: study.regimes[symbol].table for symbol in largest}
+    if any(table["volatility_bps"].count() for table in tables.values()):
+        yield ReportFigure("liquidations_regimes.png", REGIMES, _REGIME_CAPTION, partial(plot_regimes, tables))
+    if study.ic.table["p"].count():
+        table, symbol = study.ic.table, choose_symbol(at_all_times(study.ic.table))
+        yield ReportFigure(
+            "liquidations_ic_heatmap.png", IC, _HEATMAP_CAPTION, partial(plot_ic_heatmap, table, families, symbol)
+        )
+        yield ReportFigure(
+            "liquidations_ic_decay.png", IC, _DECAY_CAPTION, partial(plot_ic_decay, table, families, symbol)
+        )
+    if study.walk_forward.predictions.height:
+        result, liquidations = study.walk_forward, list_liquidation_columns()
+        yield ReportFigure(
+            "liquidations_walk_forward.png", WALK_FORWARD, _FORECAST_CAPTION, partial(plot_walk_forward, result.scores)
+        )
+        yield ReportFigure(
+            "liquidations_importance.png",
+            WALK_FORWARD,
+            _IMPORTANCE_CAPTION,
+            partial(plot_importance, result.importance, liquidations),
+        )
+
+
+_REGIME_CAPTION = (
+    "Volatility and its trailing threshold, volatile stretches shaded, the filtered probability of the hidden Markov "
+    "model below. See: whether both methods call the same hours volatile, and when the first regime is known."
+)
+_HEATMAP_CAPTION = (
+    "Information coefficients by feature and horizon; marked where the corrected p is below 0.05. See: how pale the "
+    "left half is beside the right one. Volatility is easy to foresee, direction is not."
+)
+_DECAY_CAPTION = (
+    "The strongest features of each family over the horizon, with 95 % intervals. See: which bands leave zero, and "
+    "that the strongest of many look strong by selection alone."
+)
+_FORECAST_CAPTION = (
+    "R2 out of sample with 95 % intervals. See: whether any model lies right of the line, and whether it still does "
+    "without the liquidation features."
+)
+_IMPORTANCE_CAPTION = (
+    "What the trees' forecasts rest on, groups of correlated columns, mean and spread over the folds. See: whether "
+    "liquidation features stand out from those that need no liquidations."
+)
 
 
 def _heatmaps(study: Study) -> Iterator[ReportFigure]:
     """One for each symbol, the largest first; what to see is said once."""
-    largest = sorted(study.symbols, key=lambda symbol: -study.statistics[symbol].published.notional_usd)
+    largest = _largest_first(study)
     for symbol in largest:
         caption = f"{symbol}, notional by price level and time."
         if symbol == largest[0]:
@@ -65,6 +126,10 @@ def _heatmaps(study: Study) -> Iterator[ReportFigure]:
             )
         plot = partial(_plot_heatmap, study, symbol)
         yield ReportFigure(f"liquidations_heatmap_{symbol}.png", EVENTS, caption, plot)
+
+
+def _largest_first(study: Study) -> list[str]:
+    return sorted(study.symbols, key=lambda symbol: -study.statistics[symbol].published.notional_usd)
 
 
 def _plot_heatmap(study: Study, symbol: str) -> Figure:

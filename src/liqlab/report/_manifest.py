@@ -13,7 +13,7 @@ from liqlab import __version__
 from liqlab.core.time import MS_PER_HOUR, format_time
 from liqlab.lake import FileEntry
 from liqlab.report._words import join_names, plural, span
-from liqlab.study import StageRecord, Study
+from liqlab.study import RunRecord, StageRecord, Study
 
 FORMAT = "liqlab-results"
 RUNNING = "running"
@@ -21,7 +21,23 @@ COMPLETE = "complete"
 
 #: As much of the data hash as a person compares.
 _HASH_PREFIX = 12
-_LIBRARIES = ("polars", "numpy", "numba", "pyarrow", "pandas", "matplotlib", "msgspec", "isal", "zstandard")
+_LIBRARIES = (
+    "polars",
+    "numpy",
+    "numba",
+    "pyarrow",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "xgboost-cpu",
+    "statsmodels",
+    "arch",
+    "hmmlearn",
+    "matplotlib",
+    "msgspec",
+    "isal",
+    "zstandard",
+)
 
 
 def compute_data_hash(files: Mapping[str, FileEntry]) -> str:
@@ -32,12 +48,12 @@ def compute_data_hash(files: Mapping[str, FileEntry]) -> str:
     return digest.hexdigest()
 
 
-def hash_prefix(study: Study) -> str:
+def hash_prefix(study: RunRecord) -> str:
     """The beginning of the data hash, enough to tell data sets apart."""
     return compute_data_hash(study.files)[:_HASH_PREFIX]
 
 
-def describe_origin(study: Study) -> str:
+def describe_origin(study: RunRecord) -> str:
     """Which data, which span, which version: one line for the foot of figures and texts."""
     names = ", ".join(source.rstrip("/").rsplit("/", 1)[-1] for source in study.sources) or "no source"
     return (
@@ -58,27 +74,43 @@ def list_versions() -> dict[str, str]:
 
 
 def build_manifest(
-    study: Study, command: str = "", stages: Sequence[StageRecord] = (), outputs: Sequence[str] = ()
+    record: RunRecord, command: str = "", stages: Sequence[StageRecord] = (), outputs: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The content of `manifest.json`, as plain values.
+    """The content of `manifest.json`, as plain values; a whole study has more to say than features alone.
 
-    `stages` are those before and after the study's own, in order; without any, the study's own. `outputs` are the files
-    of this run, relative to the results folder. Counts of records are those of the whole lake, rows those of the
+    `stages` are those before and after the record's own, in order; without any, the record's own. `outputs` are the
+    files of this run, relative to the results folder. Counts of records are those of the whole lake, rows those of the
     tables.
     """
-    stages = stages or study.stages
+    stages = stages or record.stages
     return {
         "format": FORMAT,
         "status": COMPLETE,
         "command": command,
-        "sources": list(study.sources),
-        "data_hash": compute_data_hash(study.files),
-        "symbols": list(study.symbols),
-        "time_span": _time_span(study),
-        "row_counts": dict(study.table_rows),
-        "quarantined": sum(row.quarantined for row in study.reconciliation),
-        "duplicates": sum(row.duplicates for row in study.reconciliation),
-        "reconciliation": [{**asdict(row), "holds": row.holds} for row in study.reconciliation],
+        "sources": list(record.sources),
+        "data_hash": compute_data_hash(record.files),
+        "symbols": list(record.symbols),
+        "time_span": _time_span(record),
+        "row_counts": dict(record.table_rows),
+        "quarantined": sum(row.quarantined for row in record.reconciliation),
+        "duplicates": sum(row.duplicates for row in record.reconciliation),
+        "reconciliation": [{**asdict(row), "holds": row.holds} for row in record.reconciliation],
+        **(_describe_study(record) if isinstance(record, Study) else {}),
+        "not_testable": [asdict(row) for row in record.not_testable],
+        "config": record.config.as_dict(),
+        "versions": list_versions(),
+        "platform": platform.platform(),
+        "stages": [asdict(stage) for stage in stages],
+        "wall_time_s": sum(stage.seconds for stage in stages),
+        "peak_memory_mb": max((stage.peak_memory_mb for stage in stages), default=None),
+        "outputs": sorted(outputs),
+        "input_files": [_describe_file(name, entry) for name, entry in sorted(record.files.items())],
+    }
+
+
+def _describe_study(study: Study) -> dict[str, Any]:
+    config = study.config
+    return {
         "coverage": {
             name: {
                 "covered_hours": statistics.covered_hours,
@@ -88,21 +120,12 @@ def build_manifest(
             for name, statistics in study.statistics.items()
         },
         "side_checks": {name: check.verdict for name, check in study.side_checks.items()},
-        "not_testable": [asdict(row) for row in study.not_testable],
-        "number_of_trials": 0,
-        "seed": None,
-        "config": study.config.as_dict(),
-        "versions": list_versions(),
-        "platform": platform.platform(),
-        "stages": [asdict(stage) for stage in stages],
-        "wall_time_s": sum(stage.seconds for stage in stages),
-        "peak_memory_mb": max((stage.peak_memory_mb for stage in stages), default=None),
-        "outputs": sorted(outputs),
-        "input_files": [_describe_file(name, entry) for name, entry in sorted(study.files.items())],
+        "number_of_trials": study.walk_forward.trials.height,
+        "seed": {"regimes": config.regimes.seed, "ic": config.ic.seed, "walk_forward": config.walk_forward.seed},
     }
 
 
-def _time_span(study: Study) -> dict[str, Any]:
+def _time_span(study: RunRecord) -> dict[str, Any]:
     return {
         "start": format_time(study.start_ms),
         "end": format_time(study.end_ms),

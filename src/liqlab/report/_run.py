@@ -12,8 +12,8 @@ import polars as pl
 from liqlab.core.files import replacing
 from liqlab.core.progress import SILENT, Progress
 from liqlab.lake import IngestSummary, open_source
-from liqlab.report._write import prepare_results, write_report
-from liqlab.study import ALL, StageRecord, Study, StudyConfig, peak_memory_mb, run_study
+from liqlab.report._write import prepare_results, write_features, write_report
+from liqlab.study import ALL, RunRecord, StageRecord, Study, StudyConfig, compute_features, peak_memory_mb, run_study
 
 #: Folders inside RESULTS.
 TABLES, LAKE = "tables", "lake"
@@ -32,6 +32,15 @@ class RunOutcome:
     def reconciled(self) -> bool:
         """Whether every record read is kept, quarantined or a duplicate."""
         return all(row.holds for row in self.study.reconciliation)
+
+
+@dataclass(frozen=True)
+class FeatureOutcome:
+    """What `run_features` did: the ingest (None when the source was a lake), the record of the features, the files."""
+
+    ingest: IngestSummary | None
+    record: RunRecord
+    files: tuple[Path, ...]
 
 
 def run(
@@ -65,7 +74,32 @@ def run(
     return RunOutcome(ingested, study, tuple(files), tuple(_summarise(study, folder)))
 
 
-def _remove_stale_tables(tables: Path, study: Study) -> None:
+def run_features(
+    source: Path | str,
+    results: Path | str,
+    *,
+    lake: Path | str | None = None,
+    config: StudyConfig | None = None,
+    csv: bool = False,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+    command: str = "",
+) -> FeatureOutcome:
+    """Features, labels and the dictionary of the features of a source, into the folder `results`; see `run`."""
+    folder = Path(results)
+    prepare_results(folder)
+    begin = time.perf_counter()
+    home = Path(lake) if lake is not None else folder / LAKE
+    with open_source(Path(source), home, workers, progress) as (opened, ingested):
+        stages = [StageRecord("ingest", time.perf_counter() - begin, peak_memory_mb())]
+        record = compute_features(opened, folder / TABLES, config, progress)
+    _remove_stale_tables(folder / TABLES, record)
+    if csv:
+        _write_csv(folder / TABLES, progress)
+    return FeatureOutcome(ingested, record, tuple(write_features(record, folder, command, stages)))
+
+
+def _remove_stale_tables(tables: Path, study: RunRecord) -> None:
     """Tables that this run did not write are not its results."""
     for path in (*tables.glob("*.parquet"), *tables.glob("*.csv"), *tables.glob(".*.tmp")):
         if path.suffix != ".parquet" or path.stem not in study.table_rows:

@@ -10,8 +10,11 @@ from pathlib import Path
 from liqlab.core.errors import EnvironmentFailure
 from liqlab.core.files import write_text
 from liqlab.core.progress import SILENT, Progress
+from liqlab.report._dictionary_text import render_feature_dictionary
 from liqlab.report._findings import FINDINGS, render_findings
 from liqlab.report._findings_captions import ReportFigure, list_figures
+from liqlab.report._findings_predictive import DICTIONARY
+from liqlab.report._ic_text import render_ic
 from liqlab.report._manifest import build_manifest, describe_origin
 from liqlab.report._results import (
     MANIFEST,
@@ -23,7 +26,7 @@ from liqlab.report._results import (
 )
 from liqlab.report._stats_text import render_statistics
 from liqlab.report._style import save_figure
-from liqlab.study import ALL, StageRecord, Study, peak_memory_mb
+from liqlab.study import ALL, RunRecord, StageRecord, Study, peak_memory_mb
 
 __all__ = ["is_results", "prepare_results", "render_study_statistics", "write_report"]
 
@@ -43,7 +46,7 @@ def write_report(
     disk or permissions refuse.
     """
     figures = list_figures(study)
-    texts = render_study_statistics(study)
+    texts = render_study_statistics(study) | render_predictive_texts(study)
     outputs = [FINDINGS, *texts, *(figure.file for figure in figures), *_list_tables(study, folder)]
     done = [*stages, *study.stages]
     try:
@@ -55,6 +58,25 @@ def write_report(
         write_text(folder / FINDINGS, render_findings(study, figures, command, done, [*outputs, MANIFEST]))
         remove_stale(folder, outputs)
         write_manifest(folder, build_manifest(study, command, done, outputs))
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+    return [folder / name for name in (*outputs, MANIFEST)]
+
+
+def write_features(
+    record: RunRecord, folder: Path, command: str = "", stages: Sequence[StageRecord] = ()
+) -> list[Path]:
+    """Write the dictionary of the features and the manifest of `record` into `folder`, beside its tables; the paths.
+
+    `stages` and what becomes of earlier files: see `write_report`.
+    """
+    outputs = [DICTIONARY, *_list_tables(record, folder)]
+    try:
+        mark_running(folder, outputs)
+        text = render_feature_dictionary(record.feature_dictionary, describe_origin(record))
+        write_text(folder / DICTIONARY, text)
+        remove_stale(folder, outputs)
+        write_manifest(folder, build_manifest(record, command, [*stages, *record.stages], outputs))
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return [folder / name for name in (*outputs, MANIFEST)]
@@ -72,7 +94,19 @@ def render_study_statistics(study: Study) -> dict[str, str]:
     }
 
 
-def _list_tables(study: Study, folder: Path) -> list[str]:
+def render_predictive_texts(study: Study) -> dict[str, str]:
+    """File name to text of the information coefficients of each symbol and of `ALL`, and of the feature dictionary."""
+    origin, found = describe_origin(study), study.ic
+    texts = {
+        f"liquidations_ic_{name}.txt": render_ic(
+            found.table, found.daily, found.comparison, name, study.feature_dictionary, origin, found.notes
+        )
+        for name in (*study.symbols, ALL)
+    }
+    return texts | {DICTIONARY: render_feature_dictionary(study.feature_dictionary, origin)}
+
+
+def _list_tables(study: RunRecord, folder: Path) -> list[str]:
     """The tables of the study as names inside `folder`; none when they were written elsewhere, or not at all."""
     if study.tables is None or study.tables.resolve() != (folder / "tables").resolve():
         return []

@@ -11,7 +11,10 @@ from liqlab.cascades import CascadeConfig
 from liqlab.core.config import bounded, build, check_bounds, load_toml
 from liqlab.core.errors import UserError
 from liqlab.core.time import parse_time
+from liqlab.features import FeatureConfig
+from liqlab.models import IcConfig, WalkForwardConfig
 from liqlab.panel import CoverageConfig, DatasetConfig, SideCheckConfig
+from liqlab.regimes import RegimeConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class StudyConfig:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     cascades: CascadeConfig = field(default_factory=CascadeConfig)
     side_check: SideCheckConfig = field(default_factory=SideCheckConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    regimes: RegimeConfig = field(default_factory=RegimeConfig)
+    ic: IcConfig = field(default_factory=IcConfig)
+    walk_forward: WalkForwardConfig = field(default_factory=WalkForwardConfig)
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from liqlab.lake import FileEntry, Reconciliation
+from liqlab.models import IcResult, WalkForwardResult
 from liqlab.panel import SideCheck, SymbolStatistics
+from liqlab.regimes import RegimeResult
 from liqlab.study._configuration import StudyConfig
 
 #: Stands for all symbols together.
@@ -34,14 +36,12 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
-class Study:
-    """Everything that the report needs, beside the tables on disk.
+class RunRecord:
+    """What was made from which data: common to every command that writes results.
 
-    `liquidations`, `cascades`, `coverage` and `quarantine` are tables of `core.schema`; `prices` has the ticker price
-    (mark, else last) known at each full minute (its event_time and known_time) and less than a minute old then.
-    `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
-    included; `ticker_interval_ms` by symbol, None without a ticker. `tables` is the folder of the Parquet tables, None
-    when none were asked for. The span is [start_ms, end_ms), whole hours. `table_rows` counts the rows of each table.
+    `tables` is the folder of the Parquet tables, None when none were asked for; `table_rows` counts the rows of each.
+    The span is [start_ms, end_ms), whole hours. `feature_dictionary` says what each feature is and how much of it there
+    is.
     """
 
     config: StudyConfig
@@ -51,6 +51,24 @@ class Study:
     sources: tuple[str, ...]
     files: Mapping[str, FileEntry]
     reconciliation: tuple[Reconciliation, ...]
+    feature_dictionary: pl.DataFrame
+    not_testable: tuple[NotTestable, ...]
+    tables: Path | None
+    table_rows: Mapping[str, int]
+    stages: tuple[StageRecord, ...]
+
+
+@dataclass(frozen=True)
+class Study(RunRecord):
+    """Everything that the report needs, beside the tables on disk.
+
+    `liquidations`, `cascades`, `coverage` and `quarantine` are tables of `core.schema`; `prices` has the ticker price
+    (mark, else last) known at each full minute (its event_time and known_time) and less than a minute old then.
+    `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
+    included; `ticker_interval_ms` by symbol, None without a ticker. `regimes` are by symbol; `ic` and `walk_forward`
+    are what features say of the future.
+    """
+
     ticker_interval_ms: Mapping[str, int | None]
     liquidations: pl.DataFrame
     cascades: pl.DataFrame
@@ -63,7 +81,6 @@ class Study:
     ratio_rows: int
     statistics: Mapping[str, SymbolStatistics]
     side_checks: Mapping[str, SideCheck]
-    not_testable: tuple[NotTestable, ...]
-    tables: Path | None
-    table_rows: Mapping[str, int]
-    stages: tuple[StageRecord, ...]
+    regimes: Mapping[str, RegimeResult]
+    ic: IcResult
+    walk_forward: WalkForwardResult

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from liqlab.cascades import attach_prices, detect_cascades
 from liqlab.core import schema
 from liqlab.core.progress import SILENT, Progress
+from liqlab.features import FEATURE_DICTIONARY, ColumnNote, describe_features, feature_table, iterate_features
 from liqlab.lake import Lake
 from liqlab.panel import (
     Scope,
@@ -25,36 +25,15 @@ from liqlab.panel import (
     read_known_liquidations,
     select_intervals,
 )
+from liqlab.regimes import RegimeResult, list_transitions
 from liqlab.sources import sort_rows
 from liqlab.study._configuration import StudyConfig
-from liqlab.study._records import ALL, StageRecord, Study
-from liqlab.study._testable import list_not_testable
-from liqlab.study._walk import Gathered, SymbolWalk
+from liqlab.study._predict import compute_symbol_regimes, predict, stack_regimes
+from liqlab.study._records import ALL, RunRecord, Study
+from liqlab.study._stages import Stages
+from liqlab.study._testable import list_empty_columns, list_not_testable
+from liqlab.study._walk import Gathered, Gatherer, write_day
 from liqlab.study._writer import TableWriter
-
-
-class _Stages:
-    """Names, times and memory of the stages, told to `progress` as they go."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.records: list[StageRecord] = []
-
-    @contextmanager
-    def stage(self, name: str, total: int = 0) -> Iterator[Progress]:
-        begin = time.perf_counter()
-        self.progress.start(name, total)
-        try:
-            yield self.progress
-        finally:
-            self.progress.finish()
-        self.records.append(StageRecord(name, time.perf_counter() - begin, peak_memory_mb()))
-
-
-def peak_memory_mb() -> float:
-    """Highest resident memory of this process so far, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def run_study(
@@ -65,38 +44,100 @@ def run_study(
     Raises `UserError` for a symbol that is not there and `SourceError` when the span holds no row.
     """
     config = config or StudyConfig()
-    stages = _Stages(progress)
+    if tables is not None:
+        return _run(lake, config, tables, progress)
+    with tempfile.TemporaryDirectory(prefix="liqlab-") as folder:
+        return replace(_run(lake, config, Path(folder), progress), tables=None)
+
+
+def compute_features(
+    lake: Lake, tables: Path, config: StudyConfig | None = None, progress: Progress = SILENT
+) -> RunRecord:
+    """Features and labels of a lake as Parquet tables in the folder `tables`, and the dictionary of the features.
+
+    Raises what `run_study` raises.
+    """
+    config = config or StudyConfig()
+    stages, notes = Stages(progress), list[ColumnNote]()
+    with stages.stage("coverage"):
+        scope = find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage)
+    with (
+        TableWriter(tables) as writer,
+        stages.stage("features", len(scope.symbols) * len(scope.days_ms)) as stage,
+    ):
+        for day in iterate_features(
+            lake,
+            scope,
+            preset=config.cascades.resolve(),
+            config=config.features,
+            assumed_delay_s=config.assumed_delay_s,
+            dataset=config.dataset,
+            notes=notes,
+        ):
+            writer.append(feature_table(config.features.features), day.features)
+            writer.append(schema.LABELS, day.labels)
+            stage.advance()
+        writer.append(FEATURE_DICTIONARY, describe_features(notes))
+    return RunRecord(
+        **_describe_origin(lake, config, scope, notes),
+        not_testable=list_empty_columns(notes),
+        tables=tables,
+        table_rows=dict(writer.rows),
+        stages=tuple(stages.records),
+    )
+
+
+def _describe_origin(lake: Lake, config: StudyConfig, scope: Scope, notes: list[ColumnNote]) -> dict[str, Any]:
+    """The fields of a `RunRecord` that say what it was made from."""
+    return {
+        "config": config,
+        "symbols": scope.symbols,
+        "start_ms": scope.start_ms,
+        "end_ms": scope.end_ms,
+        "sources": tuple(lake.sources),
+        "files": lake.files,
+        "reconciliation": tuple(lake.reconcile()),
+        "feature_dictionary": describe_features(notes),
+    }
+
+
+def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> Study:
+    stages = Stages(progress)
     with stages.stage("coverage"):
         scope = find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage)
     with stages.stage("cascades", len(scope.symbols)) as stage:
         by_symbol, detected = _detect(lake, config, scope, stage)
-    gathered = Gathered()
+    liquidations, quarantine = _concatenate(by_symbol), lake.read_quarantine()
     with TableWriter(tables) as writer:
-        with stages.stage("bars and dataset", len(scope.symbols) * len(scope.days_ms)) as stage:
-            near, ratio_rows = {}, 0
-            for symbol in scope.symbols:
-                walk = SymbolWalk(lake, symbol, config, scope, by_symbol[symbol], detected[symbol])
-                near[symbol] = walk.run(writer, gathered, stage)
-                ratio_rows += walk.ratio.height
-        liquidations, quarantine = _concatenate(by_symbol), lake.read_quarantine()
-        cascades = _attach(detected, pl.concat(gathered.near_cascades), scope.coverage, config)
-        writer.append(schema.LIQUIDATIONS, liquidations)
-        writer.append(schema.COVERAGE, scope.coverage)
-        writer.append(schema.CASCADES, cascades)
-        writer.append(schema.QUARANTINE, quarantine)
+        with stages.stage("bars, dataset and features", len(scope.symbols) * len(scope.days_ms)) as stage:
+            gathered, notes = _walk(lake, config, scope, by_symbol, detected, writer, stage)
+        ratio_rows = _write_ratios(lake, scope, writer)
+        with stages.stage("regimes", len(scope.symbols)) as stage:
+            regimes = compute_symbol_regimes(gathered.minute_prices, scope, config, stage)
+        cascades = _attach(detected, gathered, regimes, scope.coverage, config)
+        for table, frame in (
+            (schema.LIQUIDATIONS, liquidations),
+            (schema.COVERAGE, scope.coverage),
+            (schema.CASCADES, cascades),
+            (schema.QUARANTINE, quarantine),
+            (schema.REGIMES, stack_regimes(regimes)),
+            (schema.REGIME_TRANSITIONS, list_transitions(stack_regimes(regimes))),
+            (FEATURE_DICTIONARY, describe_features(notes)),
+        ):
+            writer.append(table, frame)
+    rows = dict(writer.rows)
     with stages.stage("statistics", len(scope.symbols) + 1) as stage:
+        near = {symbol: pl.concat(frames) for symbol, frames in gathered.near.items()}
         statistics, side_checks = _describe(lake, config, scope, liquidations, near, stage)
+    prediction = predict(tables, regimes, scope, config, stages.timed)
+    with TableWriter(tables) as writer:
+        for table, frame in prediction.tables:
+            writer.append(table, frame)
     with stages.stage("reconciliation"):
-        reconciliation = tuple(lake.reconcile())
+        origin = _describe_origin(lake, config, scope, notes)
     intervals = scope.ticker_interval_ms
     return Study(
-        config=config,
-        symbols=scope.symbols,
-        start_ms=scope.start_ms,
-        end_ms=scope.end_ms,
-        sources=tuple(lake.sources),
-        files=lake.files,
-        reconciliation=reconciliation,
+        **origin,
         ticker_interval_ms=intervals,
         liquidations=liquidations,
         cascades=cascades,
@@ -109,11 +150,50 @@ def run_study(
         ratio_rows=ratio_rows,
         statistics=statistics,
         side_checks=side_checks,
-        not_testable=list_not_testable(statistics, intervals, config.cascades.price_max_age_s, ratio_rows),
+        regimes=regimes,
+        ic=prediction.ic,
+        walk_forward=prediction.walk_forward,
+        not_testable=(
+            *list_not_testable(statistics, intervals, config.cascades.price_max_age_s, ratio_rows),
+            *list_empty_columns(notes),
+        ),
         tables=tables,
-        table_rows=dict(writer.rows),
+        table_rows=rows | dict(writer.rows),
         stages=tuple(stages.records),
     )
+
+
+def _walk(
+    lake: Lake,
+    config: StudyConfig,
+    scope: Scope,
+    liquidations: Mapping[str, pl.DataFrame],
+    cascades: Mapping[str, pl.DataFrame],
+    writer: TableWriter,
+    stage: Progress,
+) -> tuple[Gathered, list[ColumnNote]]:
+    """Every symbol's days: their tables to disk, what is needed later kept."""
+    gatherer, notes = Gatherer(config, scope, liquidations, cascades), list[ColumnNote]()
+    for day in iterate_features(
+        lake,
+        scope,
+        liquidations=liquidations,
+        preset=config.cascades.resolve(),
+        config=config.features,
+        dataset=config.dataset,
+        notes=notes,
+    ):
+        write_day(writer, day, config.features.features)
+        gatherer.add(day.panel)
+        stage.advance()
+    return gatherer.gathered, notes
+
+
+def _write_ratios(lake: Lake, scope: Scope, writer: TableWriter) -> int:
+    writer.append(schema.LONG_SHORT_RATIO, schema.LONG_SHORT_RATIO.empty())
+    for symbol in scope.symbols:
+        writer.append(schema.LONG_SHORT_RATIO, lake.read_long_short_ratio(symbol))
+    return writer.rows[schema.LONG_SHORT_RATIO.name]
 
 
 def _detect(
@@ -129,13 +209,19 @@ def _detect(
 
 
 def _attach(
-    detected: Mapping[str, pl.DataFrame], prices: pl.DataFrame, coverage: pl.DataFrame, config: StudyConfig
+    detected: Mapping[str, pl.DataFrame],
+    gathered: Gathered,
+    regimes: Mapping[str, RegimeResult],
+    coverage: pl.DataFrame,
+    config: StudyConfig,
 ) -> pl.DataFrame:
+    prices = pl.concat(gathered.near_cascades)
     frames = [schema.CASCADES.empty()]
     for symbol, cascades in detected.items():
         intervals = select_intervals(coverage, symbol)
         recorder = pl.DataFrame({"start": intervals.start_ms, "end": intervals.end_ms}).cast(schema.TIME)
-        frames.append(attach_prices(cascades, prices.filter(pl.col("symbol") == symbol), recorder, config.cascades))
+        own = prices.filter(pl.col("symbol") == symbol)
+        frames.append(attach_prices(cascades, own, recorder, config.cascades, regimes[symbol].table))
     return pl.concat(frames).sort("confirmed", "symbol", maintain_order=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from liqlab.core.time import MS_PER_DAY, MS_PER_S
+from liqlab.features import ColumnNote
 from liqlab.panel import SymbolStatistics
 from liqlab.study._records import ALL, NotTestable
 
@@ -25,6 +26,21 @@ def list_not_testable(
         *_delays(statistics),
         *_patterns(statistics[ALL]),
         *_ratios(ratio_rows),
+    )
+
+
+def list_empty_columns(notes: Iterable[ColumnNote]) -> tuple[NotTestable, ...]:
+    """Features and labels without a single value, each with the reason; those with the same reason share a row."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        if note.n_times and not note.n_values:
+            columns.setdefault((note.symbol, note.note), []).append(note.column)
+    symbols: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (symbol, reason), names in columns.items():
+        symbols.setdefault((reason, tuple(names)), []).append(symbol)
+    return tuple(
+        NotTestable(f"{_join(names)} of {_join(of)}", reason.removeprefix("no value: "))
+        for (reason, names), of in symbols.items()
     )
 
 

@@ -1,8 +1,9 @@
-"""One symbol of a study, day after day, so that memory does not grow with the span."""
+"""What a study keeps of each symbol's days, so that memory does not grow with the span."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +11,14 @@ import numpy.typing as npt
 import polars as pl
 
 from liqlab.core import schema
-from liqlab.core.progress import Progress
 from liqlab.core.schema import BARS
 from liqlab.core.time import MS_PER_MINUTE, MS_PER_S
-from liqlab.lake import Lake
-from liqlab.panel import Scope, walk_days
+from liqlab.features import FeatureDay, feature_table
+from liqlab.panel import PanelDay, Scope, list_minute_prices
 from liqlab.study._configuration import StudyConfig
 from liqlab.study._writer import TableWriter
+
+Windows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 PRICE_COLUMNS = ("symbol", "known_time", "mark_price", "last_price")
 #: Ticker kept around each liquidation for statistics: the longest horizon asked for.
@@ -29,53 +31,60 @@ _EXAMPLE_AFTER_MS = 10 * MS_PER_MINUTE
 
 @dataclass
 class Gathered:
-    """What the days of all symbols leave behind."""
+    """What the days of all symbols leave behind; `near` is the prices near liquidations, by symbol."""
 
+    near: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     prices: list[pl.DataFrame] = field(default_factory=list)
+    minute_prices: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     near_cascades: list[pl.DataFrame] = field(default_factory=list)
     examples: list[pl.DataFrame] = field(default_factory=lambda: [schema.TICKER.empty()])
     bars_1m: list[pl.DataFrame] = field(default_factory=list)
     basis: Counter[str] = field(default_factory=Counter)
 
 
-class SymbolWalk:
-    """One symbol, day after day: its tables are written, what the statistics need of them is kept."""
+class Gatherer:
+    """Keeps of each day what statistics, regimes and figures need later; the rest goes to disk."""
 
     def __init__(
         self,
-        lake: Lake,
-        symbol: str,
         config: StudyConfig,
         scope: Scope,
-        liquidations: pl.DataFrame,
-        cascades: pl.DataFrame,
+        liquidations: Mapping[str, pl.DataFrame],
+        cascades: Mapping[str, pl.DataFrame],
     ) -> None:
-        self.ratio = lake.read_long_short_ratio(symbol)
-        self._days = walk_days(lake, symbol, scope, liquidations, self.ratio, config.dataset)
-        self._cascade_windows = _cascade_windows(cascades, config.cascades.price_max_age_s)
-        self._example_windows = _example_windows(cascades)
+        self.gathered = Gathered()
         reach_ms = _reach_ms(config, scope)
-        known_ms = liquidations["known_time"].to_physical().to_numpy()
-        self._liquidation_windows = (known_ms - reach_ms, known_ms + reach_ms)
+        self._windows = {
+            symbol: (
+                _around(liquidations[symbol], reach_ms),
+                _cascade_windows(cascades[symbol], config.cascades.price_max_age_s),
+                _example_windows(cascades[symbol]),
+            )
+            for symbol in scope.symbols
+        }
 
-    def run(self, writer: TableWriter, gathered: Gathered, progress: Progress) -> pl.DataFrame:
-        """Write the tables of every day; gives the prices near liquidations, for the statistics."""
-        near = [schema.TICKER.empty().select(PRICE_COLUMNS)]
-        writer.append(schema.LONG_SHORT_RATIO, self.ratio)
-        for day in self._days:
-            writer.append(schema.TICKER, day.ticker)
-            for width, bars in day.bars.items():
-                writer.append(BARS[width], bars)
-            writer.append(schema.DATASET, day.dataset)
-            prices = day.ticker.select(PRICE_COLUMNS)
-            near.append(prices.filter(_inside(prices, *self._liquidation_windows)))
-            gathered.near_cascades.append(prices.filter(_inside(prices, *self._cascade_windows)))
-            gathered.examples.append(day.ticker.filter(_inside(day.ticker, *self._example_windows)))
-            gathered.basis.update(_count_basis(day.ticker))
-            gathered.bars_1m.append(day.bars["1m"])
-            gathered.prices.append(_minute_prices(day.dataset))
-            progress.advance()
-        return pl.concat(near)
+    def add(self, day: PanelDay) -> None:
+        """Take one symbol's day."""
+        gathered, ticker = self.gathered, day.ticker
+        liquidations, cascades, examples = self._windows[day.symbol]
+        prices = ticker.select(PRICE_COLUMNS)
+        gathered.near.setdefault(day.symbol, []).append(prices.filter(_inside(prices, *liquidations)))
+        gathered.near_cascades.append(prices.filter(_inside(prices, *cascades)))
+        gathered.examples.append(ticker.filter(_inside(ticker, *examples)))
+        gathered.basis.update(_count_basis(ticker))
+        gathered.bars_1m.append(day.bars["1m"])
+        gathered.prices.append(_minute_prices(day.dataset))
+        gathered.minute_prices.setdefault(day.symbol, []).append(list_minute_prices(day.dataset))
+
+
+def write_day(writer: TableWriter, day: FeatureDay, features: Sequence[str] | None) -> None:
+    """The tables of one symbol's day; `features` are those that were asked for, None for all."""
+    writer.append(schema.TICKER, day.panel.ticker)
+    for width, bars in day.panel.bars.items():
+        writer.append(BARS[width], bars)
+    writer.append(schema.DATASET, day.panel.dataset)
+    writer.append(feature_table(features), day.features)
+    writer.append(schema.LABELS, day.labels)
 
 
 def _reach_ms(config: StudyConfig, scope: Scope) -> int:
@@ -86,7 +95,12 @@ def _reach_ms(config: StudyConfig, scope: Scope) -> int:
     return window + max(tolerance, round(1e3 * (config.dataset.ticker_tolerance_s or 0.0)), 15 * MS_PER_S)
 
 
-def _cascade_windows(cascades: pl.DataFrame, max_age_s: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _around(liquidations: pl.DataFrame, reach_ms: int) -> Windows:
+    known_ms = liquidations["known_time"].to_physical().to_numpy()
+    return known_ms - reach_ms, known_ms + reach_ms
+
+
+def _cascade_windows(cascades: pl.DataFrame, max_age_s: float) -> Windows:
     max_age_ms = round(1e3 * max_age_s) + 1
     return (
         cascades["first_known"].to_physical().to_numpy() - max_age_ms,
@@ -94,7 +108,7 @@ def _cascade_windows(cascades: pl.DataFrame, max_age_s: float) -> tuple[npt.NDAr
     )
 
 
-def _example_windows(cascades: pl.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _example_windows(cascades: pl.DataFrame) -> Windows:
     """The surroundings of a symbol's largest cascades, by notional and by number."""
     orders = ("notional_usd", "n_liquidations")
     largest = pl.concat(cascades.sort(by, descending=True, maintain_order=True).head(_N_EXAMPLES) for by in orders)

@@ -1,0 +1,117 @@
+"""What the features say of the future: regimes, information coefficients, walk-forward prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from liqlab.core import schema
+from liqlab.core.progress import Progress
+from liqlab.core.schema import Table
+from liqlab.core.time import MS_PER_S
+from liqlab.features import FEATURE_DICTIONARY, FEATURE_TABLE, FeatureStore
+from liqlab.models import (
+    COMPARISONS,
+    IC_COMPARISON,
+    IC_DAILY,
+    IC_FIFTHS,
+    IMPORTANCE,
+    SCORES,
+    TRIALS,
+    IcResult,
+    WalkForwardResult,
+    compute_ic,
+    run_walk_forward,
+)
+from liqlab.panel import Scope
+from liqlab.regimes import RegimeResult, compute_regimes
+from liqlab.study._configuration import StudyConfig
+
+#: Every table that a run writes into its results, those of the schema first.
+RESULT_TABLES: tuple[Table, ...] = (
+    *schema.TABLES,
+    FEATURE_TABLE,
+    FEATURE_DICTIONARY,
+    IC_DAILY,
+    IC_FIFTHS,
+    IC_COMPARISON,
+    SCORES,
+    COMPARISONS,
+    IMPORTANCE,
+    TRIALS,
+)
+
+Timed = Callable[[str], AbstractContextManager[Progress]]
+
+#: A label's price may come at least this late, however fast the ticker is.
+_LEAST_TOLERANCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Information coefficients and walk-forward forecasts."""
+
+    ic: IcResult
+    walk_forward: WalkForwardResult
+
+    @property
+    def tables(self) -> tuple[tuple[Table, pl.DataFrame], ...]:
+        """The tables to keep, each with what declares it."""
+        ic, walk = self.ic, self.walk_forward
+        return (
+            (schema.IC, ic.table),
+            (IC_DAILY, ic.daily),
+            (IC_FIFTHS, ic.fifths),
+            (IC_COMPARISON, ic.comparison),
+            (schema.PREDICTIONS, walk.predictions),
+            (SCORES, walk.scores),
+            (COMPARISONS, walk.comparisons),
+            (IMPORTANCE, walk.importance),
+            (TRIALS, walk.trials),
+        )
+
+
+def compute_symbol_regimes(
+    minute_prices: Mapping[str, list[pl.DataFrame]], scope: Scope, config: StudyConfig, progress: Progress
+) -> dict[str, RegimeResult]:
+    """The regimes of each symbol from its prices on full minutes, day after day."""
+    found = {}
+    for symbol, days in minute_prices.items():
+        prices = pl.concat(days)
+        found[symbol] = compute_regimes(
+            symbol,
+            prices["time"].to_physical().to_numpy(),
+            prices["price"].to_numpy(),
+            config.regimes,
+            scope.ticker_interval_ms.get(symbol),
+        )
+        progress.advance()
+    return found
+
+
+def stack_regimes(regimes: Mapping[str, RegimeResult]) -> pl.DataFrame:
+    """The regimes of all symbols as one table."""
+    return pl.concat([schema.REGIMES.empty(), *(result.table for result in regimes.values())])
+
+
+def predict(
+    tables: Path, regimes: Mapping[str, RegimeResult], scope: Scope, config: StudyConfig, timed: Timed
+) -> Prediction:
+    """Information coefficients and walk-forward forecasts from the features and labels in the folder `tables`.
+
+    Delay and tolerance of the labels are those of the features, wherever they are needed again.
+    """
+    store = FeatureStore.from_folder(tables)
+    delay_s = config.features.decision_delay_s
+    slowest_ms = max((interval or 0 for interval in scope.ticker_interval_ms.values()), default=0)
+    tolerance_s = max(_LEAST_TOLERANCE_S, config.features.label_tolerance_intervals * slowest_ms / MS_PER_S)
+    with timed("information coefficients") as progress:
+        ic = compute_ic(store, stack_regimes(regimes), replace(config.ic, decision_delay_s=delay_s), progress)
+    with timed("walk-forward prediction") as progress:
+        settings = replace(config.walk_forward, decision_delay_s=delay_s, label_tolerance_s=tolerance_s)
+        walk_forward = run_walk_forward(store, settings, progress)
+    return Prediction(ic, walk_forward)
