@@ -1,4 +1,4 @@
-# make demo       install, simulate two days of captures, run everything on them
+# make demo       install, simulate four days of captures, run everything on them
 # make test       lint, types, tests
 # make benchmark  every script in benchmarks/
 # make docs       the pages that are generated from the program
@@ -35,7 +35,7 @@ $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 
 demo: $(RUNTIME)
 	rm -rf $(DEMO)/captures $(DEMO)/results
-	$(BIN)/liqlab simulate $(DEMO)/captures --days 2 --symbols $(DEMO_SYMBOLS) --seed 7
+	$(BIN)/liqlab simulate $(DEMO)/captures --days 4 --symbols $(DEMO_SYMBOLS) --seed 7
 	$(BIN)/liqlab run $(DEMO)/captures -o $(DEMO)/results
 	@echo
 	@echo "Findings  $(DEMO)/results/FINDINGS_v26_liquidations.md"

@@ -23,6 +23,10 @@ STEPS_PER_HORIZON = 12
 _CELLS_AT_ONCE = 192
 
 
+#: The subset of all times, the first; only it is bootstrapped, for a second opinion on every regime would cost thrice.
+EVERY_TIME = 0
+
+
 @dataclass(frozen=True)
 class IcInference:
     """Intervals and two-sided p-values of correlations, in arrays of one shape; NaN where they cannot be had.
@@ -141,7 +145,7 @@ def _infer_fixed_b(
         occupied = counts[np.ix_(columns, times)]
         _fill_fixed_b(result, place, columns, centre, moves / n_pairs[columns, None], steps)
         edges = _cut(times.size, steps, config)
-        if edges.size >= config.min_blocks:
+        if place[0] == EVERY_TIME and edges.size >= config.min_blocks:
             kept = float(np.sqrt(1.0 - steps * edges.size / (3.0 * times.size)))
             sums, pairs = np.add.reduceat(moves, edges, axis=1), np.add.reduceat(occupied, edges, axis=1)
             found += [

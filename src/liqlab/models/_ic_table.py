@@ -14,7 +14,7 @@ import polars as pl
 from liqlab.core import schema
 from liqlab.core.schema import Column, Table
 from liqlab.models._ic_config import ALL_REGIMES, ALL_SYMBOLS, IcConfig, Target
-from liqlab.models._ic_inference import IcInference
+from liqlab.models._ic_inference import EVERY_TIME, IcInference
 from liqlab.models._ic_measure import Clock, Floats, Measures
 from liqlab.stats import adjust_benjamini_hochberg, spearman_matrix
 
@@ -207,7 +207,7 @@ def _notes(part: Part, at: tuple[int, int, int], target: Target, config: IcConfi
     else:
         if not part.inference.n_cosines[at]:
             yield "too short for the horizon: no interval"
-        if not part.inference.n_blocks[at]:
+        if at[0] == EVERY_TIME and not part.inference.n_blocks[at]:
             yield f"fewer than {config.min_blocks} blocks of twice the horizon: no bootstrap"
     days = int((~np.isnan(part.measures.daily_ic[at[1:]])).sum())
     if subset == 0 and days < config.min_days:

@@ -66,7 +66,7 @@ class Model:
 
 _BOTH = ("return", "volatility")
 _RIDGE_GRID = tuple(RidgeParameters(penalty) for penalty in (1.0, 0.1, 10.0, 0.01, 100.0))
-_TREE_GRID = tuple(TreeParameters(depth, trees) for depth in (2, 4) for trees in (30, 80))
+_TREE_GRID = tuple(TreeParameters(3, trees) for trees in (20, 50, 80))
 #: Small enough to change nothing, large enough that collinear columns have one solution.
 _LEAST_SQUARES = (RidgeParameters(1e-6),)
 
