@@ -4,55 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from small_market import QUICK, SYMBOLS, Market, study_lake
 
 from liqlab import __version__
 from liqlab.core.errors import EnvironmentFailure, ResultsError
 from liqlab.core.progress import Progress
-from liqlab.lake import Lake, ingest
+from liqlab.lake import compute_data_hash, ingest
 from liqlab.report import (
     FINDINGS,
     ReportFigure,
     build_manifest,
-    compute_data_hash,
     describe_origin,
     is_results,
+    list_figures,
     prepare_results,
     render_study_statistics,
     write_report,
 )
-from liqlab.study import ALL, StageRecord, Study, load_study_config, run_study
-from liqlab.worlds import simulate
+from liqlab.study import ALL, RESULT_TABLES, StageRecord, Study
 
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("write")
-    simulate(folder / "captures", days=0.2, seed=5, symbols=SYMBOLS, dirt=True, workers=1)
-    ingest(folder / "captures", folder / "lake", workers=1)
-    return folder / "lake"
+def study(market: Market) -> Study:
+    """A study whose tables were not kept."""
+    return replace(market.study, tables=None)
 
 
 @pytest.fixture(scope="module")
-def study(lake: Path) -> Study:
-    return study_of(lake)
+def alone(market: Market) -> Study:
+    """A study of the first symbol."""
+    return study_lake(market.lake, symbols=SYMBOLS[:1], **QUICK)
 
 
 @pytest.fixture(scope="module")
-def results(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of both symbols, written once."""
     folder = tmp_path_factory.mktemp("results") / "results"
     prepare_results(folder)
-    with Lake(lake) as opened:
-        both = run_study(opened, tables=folder / "tables")
+    shutil.copytree(market.tables, folder / "tables")
+    both = replace(market.study, tables=folder / "tables")
     write_report(both, folder, "liqlab run captures -o results", stages=[StageRecord("ingest", 2.0, 150.0)])
     return folder
 
@@ -68,11 +69,6 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
     monkeypatch.setattr("liqlab.report._write._draw", draw)
     return monkeypatch
-
-
-def study_of(lake: Path, **overrides: Any) -> Study:
-    with Lake(lake) as opened:
-        return run_study(opened, load_study_config(**overrides))
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -91,14 +87,24 @@ def test_a_run_writes_the_deliverables_under_their_names(results: Path) -> None:
         "liquidations_stats_BTCUSDT.txt",
         "liquidations_stats_ETHUSDT.txt",
         "liquidations_stats_ALL.txt",
+        "liquidations_ic_BTCUSDT.txt",
+        "liquidations_ic_ETHUSDT.txt",
+        "liquidations_ic_ALL.txt",
+        "liquidations_features.txt",
         "liquidations_rate.png",
         "liquidations_sizes.png",
         "liquidations_hours.png",
         "liquidations_heatmap_BTCUSDT.png",
         "liquidations_heatmap_ETHUSDT.png",
         "liquidations_cascade_examples.png",
+        "liquidations_regimes.png",
+        "liquidations_ic_heatmap.png",
+        "liquidations_ic_decay.png",
+        "liquidations_walk_forward.png",
+        "liquidations_importance.png",
         "manifest.json",
     }
+    assert {path.stem for path in (results / "tables").iterdir()} == {table.name for table in RESULT_TABLES}
     for path in results.glob("*.png"):
         assert path.read_bytes().startswith(PNG)
         assert path.stat().st_size > 10_000
@@ -108,10 +114,11 @@ def test_the_manifest_names_every_file_but_itself(results: Path) -> None:
     assert set(manifest_of(results)["outputs"]) == files_of(results) - {"manifest.json"}
 
 
-def test_the_findings_embed_figures_that_exist(results: Path) -> None:
-    text = (results / FINDINGS).read_text()
-    embedded = {part.split(")")[0] for part in text.split("](")[1:]}
-    assert embedded == {path.name for path in results.glob("*.png")}
+def test_the_findings_embed_every_figure_and_link_to_files_that_exist(results: Path) -> None:
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", (results / FINDINGS).read_text())
+    assert {name for mark, name in links if mark} == {path.name for path in results.glob("*.png")}
+    named = {name for mark, name in links if not mark}
+    assert {"liquidations_features.txt", "liquidations_ic_ALL.txt"} <= named <= files_of(results)
 
 
 def test_the_manifest_holds_what_it_takes_to_repeat_the_run(results: Path, study: Study) -> None:
@@ -119,15 +126,46 @@ def test_the_manifest_holds_what_it_takes_to_repeat_the_run(results: Path, study
     assert manifest["format"] == "liqlab-results"
     assert manifest["status"] == "complete"
     assert manifest["command"] == "liqlab run captures -o results"
-    assert manifest["seed"] is None
-    assert manifest["number_of_trials"] == 0
+    config = study.config
+    assert manifest["seed"] == {
+        "regimes": config.regimes.seed,
+        "ic": config.ic.seed,
+        "walk_forward": config.walk_forward.seed,
+    }
     assert manifest["config"] == json.loads(json.dumps(study.config.as_dict()))
     assert manifest["row_counts"] == dict(study.table_rows)
     assert manifest["time_span"]["start_ms"] == study.start_ms
     assert manifest["time_span"]["end_ms"] == study.end_ms
     assert manifest["coverage"][ALL]["covered_hours"] == study.statistics[ALL].covered_hours
     assert manifest["versions"]["liqlab"] == __version__
-    assert {"python", "polars", "numpy", "numba"} <= set(manifest["versions"])
+    assert {"python", "polars", "numpy", "numba", "scikit-learn", "xgboost-cpu"} <= set(manifest["versions"])
+    assert "not installed" not in manifest["versions"].values()
+
+
+def test_the_manifest_counts_every_configuration_that_was_tried(results: Path, study: Study) -> None:
+    trials = pl.read_parquet(results / "tables" / "walk_forward_trials.parquet")
+    assert manifest_of(results)["number_of_trials"] == trials.height == study.walk_forward.trials.height > 0
+    configurations = trials.select("target", "horizon_s", "split", "fold", "model", "parameters")
+    assert not configurations.is_duplicated().any()
+    assert trials["chosen"].sum() < trials.height
+
+
+def test_the_manifest_says_what_is_not_testable_and_why(results: Path, study: Study) -> None:
+    rows = manifest_of(results)["not_testable"]
+    assert [(row["what"], row["reason"]) for row in rows] == [(row.what, row.reason) for row in study.not_testable]
+    assert rows
+
+
+def test_each_text_of_the_predictive_analysis_is_of_its_own_symbol(results: Path, study: Study) -> None:
+    for name in (*SYMBOLS, ALL):
+        text = (results / f"liquidations_ic_{name}.txt").read_text()
+        others = set(SYMBOLS) - {name}
+        assert name in text.split("\n\n")[0]
+        assert not any(other in text.split("\n\n")[0] for other in others)
+        assert max(map(len, text.splitlines())) <= 100
+    dictionary = (results / "liquidations_features.txt").read_text()
+    for feature in study.feature_dictionary["feature"]:
+        assert f"\n{feature}\n" in dictionary
 
 
 def test_the_manifest_counts_every_record(results: Path, study: Study) -> None:
@@ -195,12 +233,12 @@ def test_the_statistics_of_all_begin_with_every_symbol(study: Study) -> None:
 
 
 @pytest.mark.parametrize("kind", ["absent", "empty", "only_a_lake", "left_over"])
-def test_a_folder_that_holds_nothing_of_others_is_taken(kind: str, lake: Path, tmp_path: Path) -> None:
+def test_a_folder_that_holds_nothing_of_others_is_taken(kind: str, market: Market, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "results"
     if kind != "absent":
         folder.mkdir(parents=True)
     if kind == "only_a_lake":
-        ingest(Path(Lake(lake).sources[0]), folder / "lake", workers=1)
+        ingest(market.captures, folder / "lake", workers=1)
     if kind == "left_over":
         (folder / ".manifest.json.123.tmp").write_text("{")
     prepare_results(folder)
@@ -237,7 +275,8 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(name: str, content:
     assert not is_results(tmp_path)
 
 
-def test_a_lake_is_not_taken_for_results(lake: Path) -> None:
+def test_a_lake_is_not_taken_for_results(market: Market) -> None:
+    lake = market.lake
     before = (lake / "manifest.json").read_bytes()
     with pytest.raises(ResultsError, match="is a lake"):
         prepare_results(lake)
@@ -278,22 +317,24 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_run_unfinished(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_files_of_an_earlier_run_of_other_symbols_do_not_linger(study: Study, lake: Path, tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_of_other_symbols_do_not_linger(study: Study, alone: Study, tmp_path: Path) -> None:
     prepare_results(tmp_path)
     write_report(study, tmp_path)
     (tmp_path / "my_notes.txt").write_text("mine")
     (tmp_path / "liquidations_stats_MINE.txt").write_text("mine too")
     prepare_results(tmp_path)
     assert (tmp_path / "liquidations_stats_ETHUSDT.txt").exists()
-    files = write_report(study_of(lake, symbols=("BTCUSDT",)), tmp_path)
+    files = write_report(alone, tmp_path)
     assert not (tmp_path / "liquidations_stats_ETHUSDT.txt").exists()
+    assert not (tmp_path / "liquidations_ic_ETHUSDT.txt").exists()
+    assert not (tmp_path / "liquidations_importance.png").exists()
     assert not (tmp_path / "liquidations_heatmap_ETHUSDT.png").exists()
     assert {path.name for path in files} | {"my_notes.txt", "liquidations_stats_MINE.txt"} == files_of(tmp_path)
     assert files[-1] == tmp_path / "manifest.json"
 
 
 def test_files_of_a_run_that_was_interrupted_do_not_linger_either(
-    study: Study, lake: Path, tmp_path: Path, undrawn: pytest.MonkeyPatch
+    study: Study, alone: Study, tmp_path: Path, undrawn: pytest.MonkeyPatch
 ) -> None:
     prepare_results(tmp_path)
     with undrawn.context() as patch:
@@ -302,7 +343,7 @@ def test_files_of_a_run_that_was_interrupted_do_not_linger_either(
             write_report(study, tmp_path)
     assert (tmp_path / "liquidations_stats_ETHUSDT.txt").exists()
     prepare_results(tmp_path)
-    write_report(study_of(lake, symbols=("BTCUSDT",)), tmp_path)
+    write_report(alone, tmp_path)
     assert not (tmp_path / "liquidations_stats_ETHUSDT.txt").exists()
 
 
@@ -348,4 +389,6 @@ def test_progress_is_told_of_every_figure(study: Study, tmp_path: Path) -> None:
             told.append(note or "finished")
 
     write_report(study, tmp_path, progress=Heard())
-    assert told == [("figures", 6), *[1] * 6, "finished"]
+    n_figures = len(list_figures(study))
+    assert n_figures > 6
+    assert told == [("figures", n_figures), *[1] * n_figures, "finished"]

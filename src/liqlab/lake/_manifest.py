@@ -6,7 +6,9 @@ replacing the manifest, one atomic rename, makes them true. Whatever is not name
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +38,14 @@ class FileEntry(msgspec.Struct, frozen=True):
     other_lines: int
     quarantine_file: str | None
     partitions: list[str]
+
+
+def compute_data_hash(files: Mapping[str, FileEntry]) -> str:
+    """SHA-256 over the sorted names and content hashes of the capture files: equal data give equal hashes, anywhere."""
+    digest = hashlib.sha256()
+    for name, entry in sorted(files.items()):
+        digest.update(f"{name}\0{entry.sha256}\n".encode())
+    return digest.hexdigest()
 
 
 class PartitionEntry(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from liqlab.report._figures_rate import plot_liquidation_rate
 from liqlab.report._figures_size import plot_size_distribution
 from liqlab.report._findings import FINDINGS, render_findings
 from liqlab.report._findings_captions import ReportFigure, list_figures
-from liqlab.report._manifest import build_manifest, compute_data_hash, describe_origin
+from liqlab.report._manifest import build_manifest, describe_origin
 from liqlab.report._results import is_results, prepare_results
 from liqlab.report._run import FeatureOutcome, RunOutcome, run, run_features
 from liqlab.report._stats_text import render_statistics
@@ -29,7 +29,6 @@ __all__ = [
     "ReportFigure",
     "RunOutcome",
     "build_manifest",
-    "compute_data_hash",
     "count_verdicts",
     "describe_origin",
     "explain",

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from liqlab.report._manifest import compute_data_hash, list_versions
+from liqlab.lake import compute_data_hash
+from liqlab.report._manifest import list_versions
 from liqlab.report._text import format_count, render_markdown_table
 from liqlab.study import StageRecord, Study
 

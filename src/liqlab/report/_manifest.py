@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from liqlab import __version__
 from liqlab.core.time import MS_PER_HOUR, format_time
-from liqlab.lake import FileEntry
+from liqlab.lake import FileEntry, compute_data_hash
 from liqlab.report._words import join_names, plural, span
 from liqlab.study import RunRecord, StageRecord, Study
 
@@ -38,14 +37,6 @@ _LIBRARIES = (
     "isal",
     "zstandard",
 )
-
-
-def compute_data_hash(files: Mapping[str, FileEntry]) -> str:
-    """SHA-256 over the sorted names and content hashes of the capture files: equal data give equal hashes, anywhere."""
-    digest = hashlib.sha256()
-    for name, entry in sorted(files.items()):
-        digest.update(f"{name}\0{entry.sha256}\n".encode())
-    return digest.hexdigest()
 
 
 def hash_prefix(study: RunRecord) -> str:

@@ -14,6 +14,7 @@ from liqlab.core.progress import Progress
 from liqlab.core.schema import Table
 from liqlab.core.time import MS_PER_S
 from liqlab.features import FEATURE_DICTIONARY, FEATURE_TABLE, FeatureStore
+from liqlab.lake import Lake
 from liqlab.models import (
     COMPARISONS,
     IC_COMPARISON,
@@ -30,19 +31,27 @@ from liqlab.models import (
 from liqlab.panel import Scope
 from liqlab.regimes import RegimeResult, compute_regimes
 from liqlab.study._configuration import StudyConfig
+from liqlab.study._reuse import compute_key, forget, keep, read_kept
+from liqlab.study._writer import TableWriter
 
+#: The tables of information coefficients and forecasts.
+PREDICTION_TABLES: tuple[Table, ...] = (
+    schema.IC,
+    IC_DAILY,
+    IC_FIFTHS,
+    IC_COMPARISON,
+    schema.PREDICTIONS,
+    SCORES,
+    COMPARISONS,
+    IMPORTANCE,
+    TRIALS,
+)
 #: Every table that a run writes into its results, those of the schema first.
 RESULT_TABLES: tuple[Table, ...] = (
     *schema.TABLES,
     FEATURE_TABLE,
     FEATURE_DICTIONARY,
-    IC_DAILY,
-    IC_FIFTHS,
-    IC_COMPARISON,
-    SCORES,
-    COMPARISONS,
-    IMPORTANCE,
-    TRIALS,
+    *(table for table in PREDICTION_TABLES if table not in schema.TABLES),
 )
 
 Timed = Callable[[str], AbstractContextManager[Progress]]
@@ -99,13 +108,36 @@ def stack_regimes(regimes: Mapping[str, RegimeResult]) -> pl.DataFrame:
 
 
 def predict(
-    tables: Path, regimes: Mapping[str, RegimeResult], scope: Scope, config: StudyConfig, timed: Timed
+    lake: Lake,
+    tables: Path,
+    regimes: Mapping[str, RegimeResult],
+    scope: Scope,
+    config: StudyConfig,
+    timed: Timed,
 ) -> Prediction:
     """Information coefficients and walk-forward forecasts from the features and labels in the folder `tables`.
 
-    Delay and tolerance of the labels are those of the features, wherever they are needed again.
+    Where the folder holds those of an earlier run, and nothing that they depend on has changed, they are read instead.
     """
-    store = FeatureStore.from_folder(tables)
+    inputs = {"config": config.as_dict(), "symbols": scope.symbols, "span": (scope.start_ms, scope.end_ms)}
+    key = compute_key(lake.files, inputs)
+    found = _read_kept(tables, key)
+    if found is not None:
+        with timed("information coefficients and forecasts, unchanged"):
+            return found
+    forget(tables)
+    found = _compute(FeatureStore.from_folder(tables), regimes, scope, config, timed)
+    with TableWriter(tables) as writer:
+        for table, frame in found.tables:
+            writer.append(table, frame)
+    keep(tables, key, PREDICTION_TABLES, {"ic": found.ic.notes, "walk_forward": found.walk_forward.notes})
+    return found
+
+
+def _compute(
+    store: FeatureStore, regimes: Mapping[str, RegimeResult], scope: Scope, config: StudyConfig, timed: Timed
+) -> Prediction:
+    """Delay and tolerance of the labels are those of the features, wherever they are needed again."""
     delay_s = config.features.decision_delay_s
     slowest_ms = max((interval or 0 for interval in scope.ticker_interval_ms.values()), default=0)
     tolerance_s = max(_LEAST_TOLERANCE_S, config.features.label_tolerance_intervals * slowest_ms / MS_PER_S)
@@ -115,3 +147,13 @@ def predict(
         settings = replace(config.walk_forward, decision_delay_s=delay_s, label_tolerance_s=tolerance_s)
         walk_forward = run_walk_forward(store, settings, progress)
     return Prediction(ic, walk_forward)
+
+
+def _read_kept(tables: Path, key: str) -> Prediction | None:
+    kept = read_kept(tables, key, PREDICTION_TABLES)
+    if kept is None:
+        return None
+    frames, notes = kept
+    ic = (frames[table.name] for table in (schema.IC, IC_DAILY, IC_FIFTHS, IC_COMPARISON))
+    walk = (frames[table.name] for table in (schema.PREDICTIONS, SCORES, COMPARISONS, IMPORTANCE, TRIALS))
+    return Prediction(IcResult(*ic, tuple(notes["ic"])), WalkForwardResult(*walk, tuple(notes["walk_forward"])))

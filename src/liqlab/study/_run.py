@@ -129,10 +129,8 @@ def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> S
     with stages.stage("statistics", len(scope.symbols) + 1) as stage:
         near = {symbol: pl.concat(frames) for symbol, frames in gathered.near.items()}
         statistics, side_checks = _describe(lake, config, scope, liquidations, near, stage)
-    prediction = predict(tables, regimes, scope, config, stages.timed)
-    with TableWriter(tables) as writer:
-        for table, frame in prediction.tables:
-            writer.append(table, frame)
+    prediction = predict(lake, tables, regimes, scope, config, stages.timed)
+    rows |= {table.name: frame.height for table, frame in prediction.tables}
     with stages.stage("reconciliation"):
         origin = _describe_origin(lake, config, scope, notes)
     intervals = scope.ticker_interval_ms
@@ -158,7 +156,7 @@ def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> S
             *list_empty_columns(notes),
         ),
         tables=tables,
-        table_rows=rows | dict(writer.rows),
+        table_rows=rows,
         stages=tuple(stages.records),
     )
 
