@@ -46,7 +46,7 @@ test: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto -rs
+	$(BIN)/pytest -n auto --dist loadfile -rs
 
 benchmark: $(DEVELOPMENT)
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

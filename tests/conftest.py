@@ -51,7 +51,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
-    """A small simulated market with faults, studied once for all tests: they must leave its files alone."""
+    """A small simulated market with faults, studied once for all tests: the tests must leave its files alone."""
     from small_market import make_market
 
     return make_market(tmp_path_factory.mktemp("market"))

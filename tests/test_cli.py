@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -17,7 +19,23 @@ from liqlab import __version__
 from liqlab.cli import build_parser, main
 from liqlab.worlds import simulate
 
-COMMANDS = ("run", "ingest", "stats", "cascades", "detect", "info", "simulate")
+COMMANDS = (
+    "run",
+    "ingest",
+    "stats",
+    "cascades",
+    "features",
+    "detect",
+    "info",
+    "simulate",
+    "score",
+    "worlds",
+    "verdicts",
+    "explain",
+    "audit",
+)
+#: Next to no predictive analysis: these tests are about everything else.
+QUICK = "[ic]\nreturn_horizons_s = [60]\nvolatility_horizons_s = []\nn_resamples = 99\n"
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +43,22 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "captures"
     simulate(folder, days=0.25, seed=11, symbols=("BTCUSDT", "DOGEUSDT"), workers=1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def first_run(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The results of a run, and what it printed."""
+    results, printed = tmp_path_factory.mktemp("first_run") / "results", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["run", str(captures), "-o", str(results)]) == 0
+    return results, printed.getvalue()
 
 
 def spawn(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
@@ -47,7 +81,8 @@ def test_help_lists_every_command_and_takes_no_heavy_import() -> None:
         [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=False
     )
     assert all(f"    {name} " in shown.stdout for name in COMMANDS)
-    for heavy in ("polars", "numpy", "numba", "pandas", "pyarrow", "matplotlib", "msgspec", "rich"):
+    analysis = ("scipy", "sklearn", "statsmodels", "arch", "xgboost", "hmmlearn")
+    for heavy in ("polars", "numpy", "numba", "pandas", "pyarrow", "matplotlib", "msgspec", "rich", *analysis):
         assert f" {heavy}\n" not in shown.stderr
 
 
@@ -87,14 +122,12 @@ def test_an_unknown_command_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "rum" in capsys.readouterr().err
 
 
-def test_run_writes_everything_and_a_second_run_parses_nothing(
-    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_run_writes_everything_and_a_second_run_parses_nothing_and_changes_nothing(
+    captures: Path, first_run: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = tmp_path / "results"
-    assert main(["run", str(captures), "-o", str(results)]) == 0
-    first = capsys.readouterr()
-    assert "0 unchanged" in first.out
-    assert "liquidation: " in first.out
+    results, printed = first_run
+    assert "0 unchanged" in printed
+    assert "liquidation: " in printed
     names = {path.name for path in results.iterdir()}
     assert {
         "FINDINGS_v26_liquidations.md",
@@ -102,13 +135,19 @@ def test_run_writes_everything_and_a_second_run_parses_nothing(
         "liquidations_stats_ALL.txt",
         "liquidations_stats_BTCUSDT.txt",
         "liquidations_stats_DOGEUSDT.txt",
+        "liquidations_ic_ALL.txt",
+        "liquidations_ic_BTCUSDT.txt",
+        "liquidations_ic_DOGEUSDT.txt",
+        "liquidations_features.txt",
         "liquidations_cascade_examples.png",
+        "liquidations_ic_heatmap.png",
         "tables",
         "lake",
     } <= names
     manifest = json.loads((results / "manifest.json").read_text())
     assert manifest["status"] == "complete"
     before = {path.name: pl.read_parquet(path) for path in (results / "tables").glob("*.parquet")}
+    assert {"features.parquet", "labels.parquet", "regimes.parquet", "ic.parquet", "predictions.parquet"} <= set(before)
     assert main(["run", str(captures), "-o", str(results), "--csv"]) == 0
     assert "0 parsed" in capsys.readouterr().out
     for name, frame in before.items():
@@ -117,11 +156,12 @@ def test_run_writes_everything_and_a_second_run_parses_nothing(
 
 
 def test_run_takes_a_lake_and_quiet_prints_nothing(
-    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    captures: Path, quick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake = tmp_path / "lake"
     assert main(["ingest", str(captures), "--lake", str(lake), "--quiet"]) == 0
-    assert main(["run", str(lake), "-o", str(tmp_path / "results"), "--symbols", "DOGEUSDT", "--quiet"]) == 0
+    options = ["--symbols", "DOGEUSDT", "--config", str(quick), "--quiet"]
+    assert main(["run", str(lake), "-o", str(tmp_path / "results"), *options]) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert not (tmp_path / "results" / "lake").exists()
@@ -150,14 +190,13 @@ def test_stats_prints_the_published_block_and_writes_files(
 
 
 def test_cascades_prints_a_table_and_writes_the_same_cascades_as_run(
-    captures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    captures: Path, first_run: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["cascades", str(captures), "--limit", "3", "-o", str(tmp_path / "c")]) == 0
     printed = capsys.readouterr().out
     written = pl.read_parquet(tmp_path / "c" / "cascades.parquet")
     assert printed.startswith(f"{written.height:,} cascades, preset plan")
-    assert main(["run", str(captures), "-o", str(tmp_path / "r"), "--quiet"]) == 0
-    assert written.equals(pl.read_parquet(tmp_path / "r" / "tables" / "cascades.parquet"))
+    assert written.equals(pl.read_parquet(first_run[0] / "tables" / "cascades.parquet"))
     assert (tmp_path / "c" / "cascades.csv").read_text().count("\n") == written.height + 1
 
 
@@ -265,8 +304,8 @@ def test_an_unreadable_folder_and_a_full_disk_exit_1(captures: Path, tmp_path: P
     assert main(["ingest", str(captures), "--lake", str(tmp_path / "lake"), "--quiet"]) == 0
 
 
-def test_ctrl_c_exits_130_and_the_next_run_finishes_the_work(tmp_path: Path) -> None:
-    simulate(tmp_path / "captures", days=3, seed=2, symbols=("BTCUSDT",))
+def test_ctrl_c_exits_130_and_the_next_run_finishes_the_work(quick: Path, tmp_path: Path) -> None:
+    simulate(tmp_path / "captures", days=1, seed=2, symbols=("BTCUSDT",))
     results = tmp_path / "results"
     process = spawn("run", tmp_path / "captures", "-o", results)
     while not (results / "lake" / "manifest.json").exists() and process.poll() is None:
@@ -277,8 +316,8 @@ def test_ctrl_c_exits_130_and_the_next_run_finishes_the_work(tmp_path: Path) -> 
     assert process.returncode == 130
     assert "interrupted" in error
     assert "Traceback" not in error
-    assert main(["run", str(tmp_path / "captures"), "-o", str(results), "--quiet"]) == 0
-    assert not list((results / "tables").glob(".*"))
+    assert main(["run", str(tmp_path / "captures"), "-o", str(results), "--config", str(quick), "--quiet"]) == 0
+    assert not list((results / "tables").glob(".*.tmp"))
     assert json.loads((results / "manifest.json").read_text())["status"] == "complete"
 
 

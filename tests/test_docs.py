@@ -13,9 +13,10 @@ from types import ModuleType
 
 import pytest
 
+from liqlab.audit import PLANTED_BUGS
 from liqlab.cli import build_parser
-from liqlab.core.schema import TABLES
 from liqlab.sources import parse_line
+from liqlab.study import RESULT_TABLES
 from liqlab.worlds import WORLD_NAMES, list_dials, load_world
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -118,7 +119,7 @@ def test_the_page_of_worlds_names_each_world_and_what_is_true_in_it(repository: 
 
 def test_the_page_of_tables_holds_every_column(repository: Path) -> None:
     page = (repository / "docs" / "tables.md").read_text(encoding="utf-8")
-    for table in TABLES:
+    for table in RESULT_TABLES:
         assert re.search(rf"^## .*\b{table.name}\b", page, re.MULTILINE), table.name
         for column in table.columns:
             assert f"| `{column.name}` |" in page
@@ -134,12 +135,26 @@ def test_the_page_of_commands_is_fresh(
 
 def test_every_command_is_documented(repository: Path, make_docs: ModuleType, parser: argparse.ArgumentParser) -> None:
     commands = make_docs.list_commands(parser)
-    assert {"run", "ingest", "stats", "cascades", "detect", "info", "simulate", "score", "worlds"} <= set(commands)
+    assert {"run", "ingest", "stats", "cascades", "features", "detect", "info", "simulate"} <= set(commands)
+    assert {"score", "worlds", "verdicts", "explain", "audit"} <= set(commands)
     generated = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
     readme = (repository / "README.md").read_text(encoding="utf-8")
     for name in commands:
         assert f"\n## liqlab {name}\n" in generated
         assert f"`liqlab {name}" in readme
+        for part in make_docs.list_commands(commands[name]):
+            assert f"\n## liqlab {name} {part}\n" in generated
+
+
+def test_the_readme_names_every_audit_and_counts_the_planted_bugs(
+    repository: Path, make_docs: ModuleType, parser: argparse.ArgumentParser
+) -> None:
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    audits = make_docs.list_commands(make_docs.list_commands(parser)["audit"])
+    assert {"features", "ic"} <= set(audits)
+    for name in audits:
+        assert f"`liqlab audit {name}" in readme
+    assert f"each of {len(PLANTED_BUGS)} planted bugs" in readme
 
 
 def test_commands_named_in_the_plan_page_exist(

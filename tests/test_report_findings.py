@@ -10,34 +10,25 @@ from typing import Any
 
 import polars as pl
 import pytest
+from small_market import Market
 
 from liqlab.core.schema import CASCADES, COVERAGE, LIQUIDATIONS, QUARANTINE
-from liqlab.lake import Lake, Reconciliation, ingest
+from liqlab.lake import Reconciliation
 from liqlab.panel import compute_statistics
 from liqlab.report import list_figures, render_findings
-from liqlab.study import ALL, NotTestable, StageRecord, Study, load_study_config, run_study
-from liqlab.worlds import simulate
-
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
+from liqlab.study import ALL, NotTestable, StageRecord, Study, load_study_config
 
 
-@pytest.fixture(scope="module")
-def dirty(tmp_path_factory: pytest.TempPathFactory) -> Study:
+@pytest.fixture
+def dirty(market: Market) -> Study:
     """Some hours of two symbols with gaps, repeats and corrupt lines."""
-    folder = tmp_path_factory.mktemp("dirty")
-    simulate(folder / "captures", days=0.3, seed=3, symbols=SYMBOLS, dirt=True, workers=1)
-    ingest(folder / "captures", folder / "lake", workers=1)
-    with Lake(folder / "lake") as lake:
-        return run_study(lake)
+    return market.study
 
 
-@pytest.fixture(scope="module")
-def squeeze(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Study:
+@pytest.fixture
+def squeeze(recording: Study) -> Study:
     """The recording with the short squeeze of 2026-03-05 10:26."""
-    lake = tmp_path_factory.mktemp("squeeze") / "lake"
-    ingest(shared_data / "okx-2026-03-04", lake, workers=1)
-    with Lake(lake) as opened:
-        return run_study(opened)
+    return recording
 
 
 def part(text: str, title: str) -> str:
@@ -93,8 +84,12 @@ def test_data_quality_comes_before_any_finding(dirty: Study) -> None:
         "2. Hypotheses",
         "3. Liquidations",
         "4. Cascades",
-        "5. The plan's success criteria",
-        "6. How this was made",
+        "5. Regimes",
+        "6. Features",
+        "7. Information coefficients",
+        "8. Walk-forward prediction",
+        "9. The plan's success criteria",
+        "10. How this was made",
     ]
 
 
@@ -135,7 +130,7 @@ def test_records_that_do_not_add_up_are_said_loudly_and_first(dirty: Study) -> N
     warning = "read 100, but kept 90 + quarantined 5 + duplicates 3 = 98"
     assert text.index("RECORDS DO NOT ADD UP") < text.index(warning) < text.index("## Summary")
     assert "**DOES NOT HOLD**" in part(text, "### What was read")
-    assert "not met" in part(text, "## 5.")
+    assert "not met" in part(text, "## 9.")
 
 
 def test_contradicted_sides_stand_above_everything_else(dirty: Study) -> None:
@@ -248,7 +243,7 @@ def test_prices_of_another_exchange_are_said_in_the_summary(dirty: Study) -> Non
 
 def test_no_hypothesis_is_claimed_to_be_tested(dirty: Study) -> None:
     text = part(render_findings(dirty), "## 2. Hypotheses")
-    assert "None is tested in this version" in text
+    assert "None was tested in this run" in text
     assert "signal" not in render_findings(dirty).lower()
 
 
@@ -320,7 +315,7 @@ def test_the_definition_of_a_cascade_is_that_of_the_preset(dirty: Study) -> None
 @pytest.mark.parametrize(("count", "verdict"), [(49, "not met"), (50, "met")])
 def test_the_plan_asks_for_fifty_cascades(dirty: Study, count: int, verdict: str) -> None:
     cascades = pl.concat([dirty.cascades.head(1)] * count)
-    rows = table_rows(part(render_findings(replace(dirty, cascades=cascades)), "## 5."))
+    rows = table_rows(part(render_findings(replace(dirty, cascades=cascades)), "## 9."))
     assert rows[1][1] == f"{count} cascades, preset `plan`"
     assert rows[1][2] == verdict
 
@@ -334,6 +329,11 @@ def test_each_figure_is_embedded_once_with_its_caption(dirty: Study) -> None:
         "liquidations_hours.png",
         *(f"liquidations_heatmap_{symbol}.png" for symbol in by_notional(dirty)),
         "liquidations_cascade_examples.png",
+        "liquidations_regimes.png",
+        "liquidations_ic_heatmap.png",
+        "liquidations_ic_decay.png",
+        "liquidations_walk_forward.png",
+        "liquidations_importance.png",
     ]
     for figure in figures:
         assert text.count(f"]({figure.file})\n\n*{figure.caption}*") == 1
@@ -355,7 +355,7 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
     config = load_study_config(
         symbols=("BTCUSDT",), start="2026-02-09", cascades={"max_gap_s": 7.5, "preset": "p95"}, assumed_delay_s=1.0
     )
-    text = part(render_findings(replace(dirty, config=config)), "## 6.")
+    text = part(render_findings(replace(dirty, config=config)), "## 10.")
     (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
     assert tomllib.loads(toml)["cascades"]["max_gap_s"] == 7.5
     path = tmp_path / "study.toml"
@@ -363,10 +363,38 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
     assert load_study_config(path) == config
 
 
+def test_the_seeds_of_all_random_numbers_are_in_the_configuration_that_the_end_shows(dirty: Study) -> None:
+    config = load_study_config(regimes={"seed": 11}, ic={"seed": 12}, walk_forward={"seed": 13})
+    text = part(render_findings(replace(dirty, config=config)), "## 10.")
+    assert "Random numbers (resampling, starts, trees) come from the seeds below" in prose(text)
+    (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
+    shown = tomllib.loads(toml)
+    assert [shown[name]["seed"] for name in ("regimes", "ic", "walk_forward")] == [11, 12, 13]
+
+
+def test_regimes_features_coefficients_and_forecasts_are_those_of_the_study(dirty: Study) -> None:
+    text = render_findings(dirty)
+    regimes = {row[0]: row for row in table_rows(part(text, "## 5. Regimes")) if row[0]}
+    assert list(regimes) == list(dirty.symbols)
+    for symbol, row in regimes.items():
+        known = dirty.regimes[symbol].table["regime"].drop_nulls()
+        assert row[3] == f"{100 * (known == 'volatile').mean():.1f} %"
+    features = table_rows(part(text, "## 6. Features"))
+    assert sum(int(row[1]) for row in features) == dirty.feature_dictionary.height
+    assert sum(int(row[5]) for row in features) == dirty.feature_dictionary["first_time"].null_count()
+    everything = dirty.ic.table.filter(pl.col("regime") == "all")
+    tested = {row[0] + row[1]: int(row[2]) for row in table_rows(part(text, "## 7. Information"))}
+    for symbol, target in (("ALL", "return"), ("ETHUSDT", "volatility")):
+        own = everything.filter(pl.col("symbol") == symbol, pl.col("target") == target)
+        assert tested[f"{symbol}forward {target}"] == own["p"].count()
+    forecasts = prose(part(text, "## 8. Walk-forward prediction"))
+    assert f"{dirty.walk_forward.trials.height} configurations tried in all" in forecasts
+
+
 def test_the_end_says_command_stages_and_files(dirty: Study) -> None:
     stages = (StageRecord("ingest", 1.5, 210.0), StageRecord("figures", 2.0, 300.0))
     text = part(
-        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 6."
+        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 10."
     )
     assert "liqlab run captures -o results" in text
     assert table_rows(text) == [["ingest", "1.5", "210"], ["figures", "2.0", "300"], ["sum", "3.5", "300"]]

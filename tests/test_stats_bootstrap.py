@@ -214,3 +214,10 @@ def test_a_block_length_exists_for_what_has_no_memory_to_measure() -> None:
     assert choose_block_length([]) == 1
     with pytest.raises(ValueError, match="finite"):
         choose_block_length(np.append(np.arange(20.0), np.inf))
+
+
+def test_a_block_length_of_a_short_series_needs_no_more_lags_than_there_are() -> None:
+    random = np.random.default_rng(12)
+    for n_values in (10, 11, 12):
+        assert 1 <= choose_block_length(random.normal(size=n_values)) <= n_values // 3
+    assert choose_block_length([1.0, *[0.0] * 11]) == 1

@@ -94,10 +94,13 @@ def test_a_study_without_a_folder_for_tables_says_the_same_and_leaves_none(marke
 def test_a_cascade_carries_the_regime_that_was_known_when_its_first_liquidation_was(market: Market) -> None:
     cascades = pl.read_parquet(market.tables / "cascades.parquet")
     minutes = pl.read_parquet(market.tables / "regimes.parquet")
-    expected = [
-        minutes.filter((pl.col("symbol") == symbol) & (pl.col("time") <= first_known)).sort("time")["regime"][-1]
-        for symbol, first_known in cascades.select("symbol", "first_known").iter_rows()
-    ]
+    expected = []
+    for symbol, start, end in cascades.select("symbol", "start", "end").iter_rows():
+        own = pl.col("symbol") == symbol
+        first_known = market.study.liquidations.filter(own, pl.col("event_time").is_between(start, end))[
+            "known_time"
+        ].min()
+        expected.append(minutes.filter(own, pl.col("time") <= first_known).sort("time")["regime"][-1])
     assert cascades["regime"].to_list() == expected
     assert {"quiet", "volatile"} <= set(expected)
 
@@ -267,6 +270,9 @@ def test_a_failed_run_leaves_no_half_table(tmp_path: Path, monkeypatch: pytest.M
         ("[cascades]\npreset = 'plna'", "unknown preset 'plna'; available: p95, plan"),
         ("[cascades]\nmax_gap_s = -1", r"max_gap_s must lie in \[0, 86400\], got -1"),
         ("[coverage]\ntolerance_alone_s = 'long'", "tolerance_alone_s must be a number, got 'long'"),
+        ("[features]\nfeatures = ['liq_rat']", "unknown feature 'liq_rat'; available: .*liq_rate"),
+        ("[features]\nfeatures = ['liq_rate']\n[walk_forward]\nfeatures = ['basis_bps']", "available: liq_rate"),
+        ("[walk_forward]\nmodels = ['xgbost']", "unknown model 'xgbost'; available: .*xgboost"),
         ("start = '2026-02-10'\nend = '2026-02-09'", "the span is empty"),
         ("start = 'yesterday'", "cannot read the time 'yesterday'"),
         ("not toml", "is not valid TOML"),

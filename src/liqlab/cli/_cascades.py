@@ -26,11 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     from liqlab.cli._source import load_config
     from liqlab.lake import open_source
     from liqlab.report import render_cascades
-    from liqlab.study import run_study
+    from liqlab.study import describe_study
 
     config = load_config(arguments)
     with open_source(arguments.source, arguments.lake, progress=arguments.progress) as (lake, _):
-        study = run_study(lake, config, progress=arguments.progress)
+        study = describe_study(lake, config, progress=arguments.progress)
     cascades = study.cascades
     if arguments.output is not None:
         from liqlab.core.files import replacing

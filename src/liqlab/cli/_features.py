@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(describe_ingest(outcome.ingest))
         record = outcome.record
         rows, columns = record.table_rows["features"], record.feature_dictionary.height
-        print(f"{rows:,} rows of {columns} features in {len(record.symbols)} symbols")
+        symbols = len(record.symbols)
+        print(f"{rows:,} rows of {columns} features in {symbols} symbol{'s' if symbols > 1 else ''}")
         for missing in record.not_testable:
             print(f"not available: {missing.what}: {missing.reason}")
         print(f"read first: {arguments.output / 'liquidations_features.txt'}")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from liqlab import __version__
 from liqlab.cli import (
     _audit,
+    _calibrate,
     _cascades,
     _detect,
     _explain,
@@ -47,6 +48,7 @@ _COMMANDS = (
     ("worlds", _worlds, "the simulated markets there are, and what is true in them"),
     ("verdicts", _verdicts, "what a run decided on each claim"),
     ("explain", _explain, "one claim: its test, how far to trust it, its result"),
+    ("calibrate", _calibrate, "how often each test is wrong where the truth is known"),
     ("audit", _audit, "is any value made from what was not known at its time?"),
 )
 

@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     add_results(parser)
     add_preset(parser)
+    parser.add_argument(
+        "--test-claims",
+        action="store_true",
+        default=None,
+        help="answer the seven questions too; their tests are not calibrated yet",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.source,
         arguments.output,
         lake=arguments.lake,
-        config=load_config(arguments),
+        config=load_config(arguments, test_claims=arguments.test_claims),
         csv=arguments.csv,
         workers=arguments.workers,
         progress=arguments.progress,

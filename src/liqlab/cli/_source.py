@@ -49,7 +49,7 @@ def split_symbols(texts: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(names)) or None
 
 
-def load_config(arguments: argparse.Namespace, **overrides: dict[str, Any]) -> StudyConfig:
+def load_config(arguments: argparse.Namespace, **overrides: Any) -> StudyConfig:
     """The study's configuration: the file's values, the command line's and `overrides` over them."""
     from liqlab.study import load_study_config
 

@@ -26,11 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     from liqlab.cli._source import load_config
     from liqlab.lake import open_source
     from liqlab.report import render_study_statistics
-    from liqlab.study import ALL, run_study
+    from liqlab.study import ALL, describe_study
 
     config = load_config(arguments)
     with open_source(arguments.source, arguments.lake, progress=arguments.progress) as (lake, _):
-        study = run_study(lake, config, progress=arguments.progress)
+        study = describe_study(lake, config, progress=arguments.progress)
     texts = render_study_statistics(study)
     if arguments.output is None:
         shown = study.symbols if config.symbols else (ALL,)

@@ -41,12 +41,19 @@ class SeedLog:
         return {row["seed"]: row["value"] for row in rows[1:]}
 
     def __enter__(self) -> SeedLog:
-        self._file = None if self.path is None else self.path.open("a", encoding="utf-8")
+        try:
+            self._file = None if self.path is None else self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._failure(error) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as error:
+            if kind is None:  # else what went wrong first is what the caller should hear of
+                raise self._failure(error) from error
 
     def add(self, seed: int, value: Any) -> None:
         """Keep the value (plain, for JSON) of a seed."""

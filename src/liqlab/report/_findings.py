@@ -25,6 +25,7 @@ from liqlab.report._findings_quality import (
 from liqlab.report._findings_walk_forward import render_walk_forward_section
 from liqlab.report._manifest import describe_origin
 from liqlab.report._text import format_count, format_usd, render_markdown_table
+from liqlab.report._verdicts_text import render_verdicts_markdown
 from liqlab.report._words import join_names, length, percent, plural, sides, span
 from liqlab.study import ALL, StageRecord, Study
 
@@ -33,6 +34,10 @@ FINDINGS = "FINDINGS_v26_liquidations.md"
 #: More heat maps than this are named instead of shown.
 _MOST_PICTURES = 6
 _WELL_COVERED = 0.9
+_NOT_CALIBRATED = (
+    "**These tests are not calibrated yet.** How often each of them is wrong where the truth is known has not been "
+    "measured on enough markets (`liqlab calibrate` measures it): do not bet on a verdict."
+)
 _MANY_QUARANTINED = 0.01
 _PLAN_CASCADES = 50
 
@@ -55,7 +60,7 @@ def render_findings(
         *_alarms(study),
         _summary(study),
         render_quality(study),
-        _hypotheses(),
+        _hypotheses(study),
         render_event_section(study, list(_pictures(figures, EVENTS))),
         render_cascade_section(study, list(_pictures(figures, CASCADES))),
         render_regime_section(
@@ -195,11 +200,12 @@ def _coverage_cautions(study: Study) -> Iterator[str]:
             )
 
 
-def _hypotheses() -> str:
+def _hypotheses(study: Study) -> str:
+    if study.verdicts:
+        return "\n\n".join([render_verdicts_markdown(study.verdicts, "## 2. Hypotheses"), _NOT_CALIBRATED])
     return (
-        "## 2. Hypotheses\n\nNone is tested in this version. Sections 3 to 5 describe what was recorded; sections 7 "
-        "and 8 explore, with p-values corrected for the number of tests, and give no verdict. The verdict table comes "
-        "with the questions."
+        "## 2. Hypotheses\n\nNone was tested in this run (`--test-claims` does). Sections 3 to 5 describe what was "
+        "recorded; sections 7 and 8 explore, with p-values corrected for the number of tests, and give no verdict."
     )
 
 

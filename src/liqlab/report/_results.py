@@ -18,7 +18,9 @@ MANIFEST = "manifest.json"
 LAKE = "lake"
 
 #: Files that a run may have made beside its tables; nothing else is ever removed.
-_OUTPUTS = re.compile(r"(liquidations_[\w.-]+\.(txt|png)|FINDINGS_[\w.-]+\.md|tables/\w+\.(parquet|csv))", re.ASCII)
+_OUTPUTS = re.compile(
+    r"(liquidations_[\w.-]+\.(txt|png)|FINDINGS_[\w.-]+\.md|verdicts\.json|tables/\w+\.(parquet|csv))", re.ASCII
+)
 
 
 def is_results(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import polars as pl
 from liqlab.core.files import replacing
 from liqlab.core.progress import SILENT, Progress
 from liqlab.lake import IngestSummary, open_source
+from liqlab.report._words import plural
 from liqlab.report._write import prepare_results, write_features, write_report
 from liqlab.study import ALL, RunRecord, StageRecord, Study, StudyConfig, compute_features, peak_memory_mb, run_study
 
@@ -120,7 +121,8 @@ def _summarise(study: Study, folder: Path) -> Iterator[str]:
     check = study.side_checks[ALL]
     if check.verdict == "contradicted":
         yield f"WARNING: the sides look swapped: {check.reason}"
-    yield f"{study.cascades.height:,} cascades ({study.config.cascades.resolve().name}) in {len(study.symbols)} symbols"
+    cascades, preset = plural(study.cascades.height, "cascade"), study.config.cascades.resolve().name
+    yield f"{cascades} ({preset}) in {plural(len(study.symbols), 'symbol')}"
     if study.not_testable:
         yield f"{len(study.not_testable)} things this data cannot answer: see the findings"
     yield f"read first: {folder / 'FINDINGS_v26_liquidations.md'}"

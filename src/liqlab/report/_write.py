@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from liqlab.report._results import (
 )
 from liqlab.report._stats_text import render_statistics
 from liqlab.report._style import save_figure
-from liqlab.study import ALL, RunRecord, StageRecord, Study, peak_memory_mb
+from liqlab.study import ALL, VERDICTS_FILE, RunRecord, StageRecord, Study, peak_memory_mb
 
 __all__ = ["is_results", "prepare_results", "render_study_statistics", "write_report"]
 
@@ -47,6 +48,8 @@ def write_report(
     """
     figures = list_figures(study)
     texts = render_study_statistics(study) | render_predictive_texts(study)
+    if study.verdicts:
+        texts[VERDICTS_FILE] = json.dumps(list(study.verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     outputs = [FINDINGS, *texts, *(figure.file for figure in figures), *_list_tables(study, folder)]
     done = [*stages, *study.stages]
     try:

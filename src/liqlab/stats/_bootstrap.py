@@ -136,7 +136,9 @@ def choose_block_length(values: npt.ArrayLike) -> int:
         return 1
     from arch.bootstrap import optimal_block_length
 
-    length = float(optimal_block_length(series)["circular"].iloc[0])
+    # In a short series, or one that ends in equal values, nothing is left by which arch could divide its longest lags.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        length = float(optimal_block_length(series)["circular"].iloc[0])
     return int(min(max(math.ceil(length), 1), series.size // 3)) if math.isfinite(length) else 1
 
 

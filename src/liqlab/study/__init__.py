@@ -1,5 +1,8 @@
 """The run: what a lake says, put together for the report; the questions, their protocol and their verdicts."""
 
+from liqlab.study._calibration import Calibration, calibrate
+from liqlab.study._calibration_rates import CalibrationRow, check_calibration, compute_rates, format_rate
+from liqlab.study._calibration_store import build_calibration_page, render_criteria, store_calibration
 from liqlab.study._configuration import StudyConfig, load_study_config
 from liqlab.study._hypotheses import HYPOTHESES, QUESTIONS, find_hypothesis
 from liqlab.study._hypotheses_minima import find_shortfall
@@ -20,7 +23,7 @@ from liqlab.study._protocol import (
     verdicts_to_json,
 )
 from liqlab.study._records import ALL, NotTestable, RunRecord, StageRecord, Study
-from liqlab.study._run import compute_features, run_study
+from liqlab.study._run import compute_features, describe_study, run_study
 from liqlab.study._stages import peak_memory_mb
 
 __all__ = [
@@ -31,6 +34,8 @@ __all__ = [
     "RESULT_TABLES",
     "VERDICTS",
     "VERDICTS_FILE",
+    "Calibration",
+    "CalibrationRow",
     "Finding",
     "Hypothesis",
     "Judgement",
@@ -40,17 +45,25 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Verdict",
+    "build_calibration_page",
     "build_hypotheses_page",
+    "calibrate",
+    "check_calibration",
     "compute_features",
+    "compute_rates",
     "conjoin",
     "decide",
     "describe_hypothesis",
+    "describe_study",
     "find_hypothesis",
     "find_shortfall",
+    "format_rate",
     "judge_all",
     "load_study_config",
     "peak_memory_mb",
     "read_verdicts",
+    "render_criteria",
     "run_study",
+    "store_calibration",
     "verdicts_to_json",
 ]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from liqlab.cascades import CascadeConfig
 from liqlab.core.config import bounded, build, check_bounds, load_toml
-from liqlab.core.errors import UserError
+from liqlab.core.errors import UserError, unknown_name
 from liqlab.core.time import parse_time
-from liqlab.features import FeatureConfig
-from liqlab.models import IcConfig, WalkForwardConfig
+from liqlab.features import FeatureConfig, select_features
+from liqlab.models import MODELS, IcConfig, WalkForwardConfig
 from liqlab.panel import CoverageConfig, DatasetConfig, SideCheckConfig
 from liqlab.regimes import RegimeConfig
+from liqlab.study._inference import QuestionConfig
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class StudyConfig:
 
     `symbols` None means all in the data; `start` (included) and `end` (excluded) are ISO texts in UTC and select by
     known time, None means as far as the data goes. With `assumed_delay_s` liquidations count as known that long after
-    their event whatever the capture says: for recordings that kept no capture time.
+    their event whatever the capture says: for recordings that kept no capture time. `test_claims` answers the seven
+    questions too.
     """
 
     symbols: tuple[str, ...] | None = None
     start: str | None = None
     end: str | None = None
     assumed_delay_s: float | None = bounded(None, 0.0, 3_600.0)
+    test_claims: bool = False
     coverage: CoverageConfig = field(default_factory=CoverageConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     cascades: CascadeConfig = field(default_factory=CascadeConfig)
@@ -38,12 +41,31 @@ class StudyConfig:
     regimes: RegimeConfig = field(default_factory=RegimeConfig)
     ic: IcConfig = field(default_factory=IcConfig)
     walk_forward: WalkForwardConfig = field(default_factory=WalkForwardConfig)
+    questions: QuestionConfig = field(default_factory=QuestionConfig)
 
     def __post_init__(self) -> None:
         check_bounds(self)
         start, end = self.start_ms, self.end_ms
         if start is not None and end is not None and start >= end:
             raise UserError(f"the span is empty: start {self.start} is not before end {self.end}")
+        self._check_names()
+
+        # One delay for all: what a label waits for is what its readers must know of.
+        delay_s = self.features.decision_delay_s
+        object.__setattr__(self, "ic", replace(self.ic, decision_delay_s=delay_s))
+        object.__setattr__(self, "walk_forward", replace(self.walk_forward, decision_delay_s=delay_s))
+
+    def _check_names(self) -> None:
+        """Unknown names are found here, not after an hour of work."""
+        features = [feature.name for feature in select_features(self.features.features)]
+        models = [model.name for model in MODELS]
+        for kind, names, known in (
+            ("feature", self.walk_forward.features, features),
+            ("model", self.walk_forward.models, models),
+        ):
+            for name in names or ():
+                if name not in known:
+                    raise unknown_name(kind, name, known)
 
     @property
     def start_ms(self) -> int | None:

@@ -8,9 +8,10 @@ from liqlab.study._protocol import Hypothesis
 _IMBALANCE = (
     "One regression for Q2.1 to Q2.3, every minute of every symbol: the forward return of 15 min on three terms of the "
     "imbalance of the last 15 min (1 below -0.5; 1 above +0.5; its sign where its size is between 0.1 and 0.5), given "
-    "trailing returns over 1, 5 and 15 min (those that the ticker resolves), trailing 1 h volatility, and its product "
-    "with the 5 min return. All other covered minutes are the reference, those without liquidations included. The "
-    "return starts at the first price observed after the minute."
+    "a constant for each symbol, trailing returns over 1, 5 and 15 min (those that the ticker resolves), trailing 1 h "
+    "volatility, and its product with the 5 min return. Each minute weighs by one over its trailing volatility: quiet "
+    "minutes tell more. All other covered minutes are the reference, those without liquidations included. The return "
+    "starts at the first price observed after the minute."
 )
 _IMBALANCE_BLOCKS = f"Forward returns overlap and symbols move together. {BLOCKS}"
 

@@ -7,12 +7,13 @@ from liqlab.study._protocol import Hypothesis
 
 _CONDITIONAL = (
     "Linear probability model on the 5 s grid: an alt has a liquidation in (t + 5 s, t + 30 s], on whether BTC had "
-    "one in the last 5 s, given both assets' trailing returns (5 s, 30 s, 5 min; their sizes too), trailing "
-    "volatility, and their own recent liquidations."
+    "one in (t - 5 s, t], given what is known of both when that window begins: returns (5 s, 30 s, 5 min; their sizes "
+    "too), volatility of 1 min to 1 h, how near the price is to its extremes of the last 1 min to 24 h, and their own "
+    "liquidations of the last hour, BTC's in (t, t + 5 s] among them."
 )
 _CONDITIONAL_ASSUMPTIONS = (
-    "Given both assets' trailing returns, volatilities and own liquidations, a common factor makes BTC's liquidations "
-    "no better a predictor; blocks are independent of one another and alike."
+    "Given the past prices and liquidations of both assets, a common factor makes BTC's liquidations no better a "
+    "predictor; blocks are independent of one another and alike."
 )
 _CONDITIONAL_BLOCKS = f"All assets share a factor and liquidations come in bursts. {BLOCKS}"
 _LIFTS = (

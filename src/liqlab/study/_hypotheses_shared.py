@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MATCHED = (
-    "Each event is compared with up to five moments of the same symbol in whose last 10 min none of its cascades was "
-    "under way, within two hours of the same time of day, and alike in trailing 1 h volatility and in trailing 1 min "
+    "Each event is compared with up to twenty moments of the same symbol in whose last 10 min nothing of its kind was "
+    "under way, within six hours of the same time of day, and alike in trailing 1 h volatility and in trailing 1 min "
     "and 5 min return (calipers; returns in units of that volatility, signed by the event's pressure, large ones alike "
-    "in proportion). What was known at a moment alone decides whether it serves: to leave out moments that a cascade "
+    "in proportion). What was known at a moment alone decides whether it serves: to leave out moments that an event "
     "follows would find an impact where there is none. So the excess is what an event adds to what was to be expected, "
-    "further cascades included. Over 30 % of the events without such a moment: inconclusive, whatever the numbers."
+    "further events included. Over 30 % of the events without such a moment: inconclusive, whatever the numbers."
 )
 WITHIN = "Differences between groups are taken within each symbol, so that no group wins by holding more of a thin one."
 IMPACT = (

@@ -84,6 +84,16 @@ class Prediction:
         )
 
 
+_NOT_ASKED = ("not testable: no forecast was asked for",)
+#: What a study that only describes knows of the future.
+NO_PREDICTION = Prediction(
+    IcResult(schema.IC.empty(), IC_DAILY.empty(), IC_FIFTHS.empty(), IC_COMPARISON.empty(), _NOT_ASKED),
+    WalkForwardResult(
+        schema.PREDICTIONS.empty(), SCORES.empty(), COMPARISONS.empty(), IMPORTANCE.empty(), TRIALS.empty(), _NOT_ASKED
+    ),
+)
+
+
 def compute_symbol_regimes(
     minute_prices: Mapping[str, list[pl.DataFrame]], scope: Scope, config: StudyConfig, progress: Progress
 ) -> dict[str, RegimeResult]:
@@ -137,14 +147,13 @@ def predict(
 def _compute(
     store: FeatureStore, regimes: Mapping[str, RegimeResult], scope: Scope, config: StudyConfig, timed: Timed
 ) -> Prediction:
-    """Delay and tolerance of the labels are those of the features, wherever they are needed again."""
-    delay_s = config.features.decision_delay_s
+    """The tolerance of the labels is that of the features, which depends on the ticker."""
     slowest_ms = max((interval or 0 for interval in scope.ticker_interval_ms.values()), default=0)
     tolerance_s = max(_LEAST_TOLERANCE_S, config.features.label_tolerance_intervals * slowest_ms / MS_PER_S)
     with timed("information coefficients") as progress:
-        ic = compute_ic(store, stack_regimes(regimes), replace(config.ic, decision_delay_s=delay_s), progress)
+        ic = compute_ic(store, stack_regimes(regimes), config.ic, progress)
     with timed("walk-forward prediction") as progress:
-        settings = replace(config.walk_forward, decision_delay_s=delay_s, label_tolerance_s=tolerance_s)
+        settings = replace(config.walk_forward, label_tolerance_s=tolerance_s)
         walk_forward = run_walk_forward(store, settings, progress)
     return Prediction(ic, walk_forward)
 
@@ -154,6 +163,20 @@ def _read_kept(tables: Path, key: str) -> Prediction | None:
     if kept is None:
         return None
     frames, notes = kept
-    ic = (frames[table.name] for table in (schema.IC, IC_DAILY, IC_FIFTHS, IC_COMPARISON))
-    walk = (frames[table.name] for table in (schema.PREDICTIONS, SCORES, COMPARISONS, IMPORTANCE, TRIALS))
-    return Prediction(IcResult(*ic, tuple(notes["ic"])), WalkForwardResult(*walk, tuple(notes["walk_forward"])))
+    return Prediction(
+        IcResult(
+            table=frames[schema.IC.name],
+            daily=frames[IC_DAILY.name],
+            fifths=frames[IC_FIFTHS.name],
+            comparison=frames[IC_COMPARISON.name],
+            notes=tuple(notes["ic"]),
+        ),
+        WalkForwardResult(
+            predictions=frames[schema.PREDICTIONS.name],
+            scores=frames[SCORES.name],
+            comparisons=frames[COMPARISONS.name],
+            importance=frames[IMPORTANCE.name],
+            trials=frames[TRIALS.name],
+            notes=tuple(notes["walk_forward"]),
+        ),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -66,7 +67,7 @@ class Study(RunRecord):
     (mark, else last) known at each full minute (its event_time and known_time) and less than a minute old then.
     `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
     included; `ticker_interval_ms` by symbol, None without a ticker. `regimes` are by symbol; `ic` and `walk_forward`
-    are what features say of the future.
+    are what features say of the future. `verdicts` are the records of `verdicts.json`, none when no claim was tested.
     """
 
     ticker_interval_ms: Mapping[str, int | None]
@@ -84,3 +85,4 @@ class Study(RunRecord):
     regimes: Mapping[str, RegimeResult]
     ic: IcResult
     walk_forward: WalkForwardResult
+    verdicts: tuple[dict[str, Any], ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from liqlab.core.progress import SILENT, Progress
 from liqlab.features import FEATURE_DICTIONARY, ColumnNote, describe_features, feature_table, iterate_features
 from liqlab.lake import Lake
 from liqlab.panel import (
+    PanelDay,
     Scope,
     SideCheck,
     SymbolStatistics,
@@ -24,11 +25,15 @@ from liqlab.panel import (
     find_scope,
     read_known_liquidations,
     select_intervals,
+    walk_days,
 )
 from liqlab.regimes import RegimeResult, list_transitions
 from liqlab.sources import sort_rows
 from liqlab.study._configuration import StudyConfig
-from liqlab.study._predict import compute_symbol_regimes, predict, stack_regimes
+from liqlab.study._evidence import EvidenceBuilder
+from liqlab.study._predict import NO_PREDICTION, compute_symbol_regimes, predict, stack_regimes
+from liqlab.study._protocol import verdicts_to_json
+from liqlab.study._questions import answer_all, judge_answers
 from liqlab.study._records import ALL, RunRecord, Study
 from liqlab.study._stages import Stages
 from liqlab.study._testable import list_empty_columns, list_not_testable
@@ -48,6 +53,14 @@ def run_study(
         return _run(lake, config, tables, progress)
     with tempfile.TemporaryDirectory(prefix="liqlab-") as folder:
         return replace(_run(lake, config, Path(folder), progress), tables=None)
+
+
+def describe_study(lake: Lake, config: StudyConfig | None = None, progress: Progress = SILENT) -> Study:
+    """What `run_study` says of the past alone: no features, no coefficients, no forecasts, no claims, no tables.
+
+    Raises what `run_study` raises.
+    """
+    return _run(lake, replace(config or StudyConfig(), test_claims=False), None, progress)
 
 
 def compute_features(
@@ -101,7 +114,8 @@ def _describe_origin(lake: Lake, config: StudyConfig, scope: Scope, notes: list[
     }
 
 
-def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> Study:
+def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progress) -> Study:
+    """The study; without a folder for its tables it describes and does not predict."""
     stages = Stages(progress)
     with stages.stage("coverage"):
         scope = find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage)
@@ -110,7 +124,7 @@ def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> S
     liquidations, quarantine = _concatenate(by_symbol), lake.read_quarantine()
     with TableWriter(tables) as writer:
         with stages.stage("bars, dataset and features", len(scope.symbols) * len(scope.days_ms)) as stage:
-            gathered, notes = _walk(lake, config, scope, by_symbol, detected, writer, stage)
+            gathered, evidence, notes = _walk(lake, config, scope, by_symbol, detected, writer, stage)
         ratio_rows = _write_ratios(lake, scope, writer)
         with stages.stage("regimes", len(scope.symbols)) as stage:
             regimes = compute_symbol_regimes(gathered.minute_prices, scope, config, stage)
@@ -129,7 +143,15 @@ def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> S
     with stages.stage("statistics", len(scope.symbols) + 1) as stage:
         near = {symbol: pl.concat(frames) for symbol, frames in gathered.near.items()}
         statistics, side_checks = _describe(lake, config, scope, liquidations, near, stage)
-    prediction = predict(lake, tables, regimes, scope, config, stages.timed)
+    verdicts: tuple[dict[str, Any], ...] = ()
+    if config.test_claims:
+        tables_of = {symbol: result.table for symbol, result in regimes.items()}
+        with stages.timed("questions") as stage:
+            answers = answer_all(evidence.finish(by_symbol, cascades, tables_of), config.questions, stage)
+        verdicts = tuple(verdicts_to_json(judge_answers(answers)))
+    prediction = NO_PREDICTION
+    if tables is not None:
+        prediction = predict(lake, tables, regimes, scope, config, stages.timed)
     rows |= {table.name: frame.height for table, frame in prediction.tables}
     with stages.stage("reconciliation"):
         origin = _describe_origin(lake, config, scope, notes)
@@ -151,6 +173,7 @@ def _run(lake: Lake, config: StudyConfig, tables: Path, progress: Progress) -> S
         regimes=regimes,
         ic=prediction.ic,
         walk_forward=prediction.walk_forward,
+        verdicts=verdicts,
         not_testable=(
             *list_not_testable(statistics, intervals, config.cascades.price_max_age_s, ratio_rows),
             *list_empty_columns(notes),
@@ -169,9 +192,32 @@ def _walk(
     cascades: Mapping[str, pl.DataFrame],
     writer: TableWriter,
     stage: Progress,
-) -> tuple[Gathered, list[ColumnNote]]:
+) -> tuple[Gathered, EvidenceBuilder, list[ColumnNote]]:
     """Every symbol's days: their tables to disk, what is needed later kept."""
-    gatherer, notes = Gatherer(config, scope, liquidations, cascades), list[ColumnNote]()
+    gatherer, evidence = Gatherer(config, scope, liquidations, cascades), EvidenceBuilder(scope)
+    notes = list[ColumnNote]()
+    for panel in _list_days(lake, config, scope, liquidations, writer, notes):
+        gatherer.add(panel)
+        if config.test_claims:
+            evidence.add(panel)
+        stage.advance()
+    return gatherer.gathered, evidence, notes
+
+
+def _list_days(
+    lake: Lake,
+    config: StudyConfig,
+    scope: Scope,
+    liquidations: Mapping[str, pl.DataFrame],
+    writer: TableWriter,
+    notes: list[ColumnNote],
+) -> Iterator[PanelDay]:
+    """Every symbol's days, written as they come; features only where something is written."""
+    if writer.folder is None:
+        for symbol in scope.symbols:
+            ratio = lake.read_long_short_ratio(symbol)
+            yield from walk_days(lake, symbol, scope, liquidations[symbol], ratio, config.dataset)
+        return
     for day in iterate_features(
         lake,
         scope,
@@ -182,9 +228,7 @@ def _walk(
         notes=notes,
     ):
         write_day(writer, day, config.features.features)
-        gatherer.add(day.panel)
-        stage.advance()
-    return gatherer.gathered, notes
+        yield day.panel
 
 
 def _write_ratios(lake: Lake, scope: Scope, writer: TableWriter) -> int:

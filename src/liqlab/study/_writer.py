@@ -15,9 +15,12 @@ from liqlab.core.schema import Table, check_frame
 
 
 class TableWriter:
-    """Writes tables of one run into a folder; they appear there when the block ends without an error."""
+    """Writes tables of one run into a folder; they appear there when the block ends without an error.
 
-    def __init__(self, folder: Path) -> None:
+    With `folder` None the rows are only counted.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.rows: Counter[str] = Counter()
         self._writers: dict[str, Any] = {}
@@ -46,6 +49,8 @@ class TableWriter:
         """More rows of `table`; raises `TypeError` when the columns are not its own."""
         check_frame(frame, table)
         self.rows[table.name] += frame.height
+        if self.folder is None:
+            return
         try:
             piece = frame.select(table.names).to_arrow(compat_level=pl.CompatLevel.oldest())
             if table.name not in self._writers:
@@ -58,6 +63,7 @@ class TableWriter:
         import pyarrow
         from pyarrow import parquet
 
+        assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         texts = [field.name for field in schema if field.type in (pyarrow.string(), pyarrow.large_string())]
         return parquet.ParquetWriter(
@@ -65,4 +71,5 @@ class TableWriter:
         )
 
     def _paths(self, name: str) -> tuple[Path, Path]:
+        assert self.folder is not None
         return self.folder / f".{name}.{os.getpid()}.tmp", self.folder / f"{name}.parquet"
