@@ -113,6 +113,8 @@ def _note(evidence: Evidence, large: MatchedSet) -> tuple[str, ...]:
         "cascades included; the price before it is not part of it.",
         "Share of adverse movement and of recovery stand beside the same shares at matched moments: without that "
         "comparison both are high in any market.",
+        "That more liquidations follow a first one than the move alone would bring (table q1_chain) does not say that "
+        "one causes the next: traders who came together are liquidated together, in the null world too.",
     ]
     worst = max((abs(row[2]) for row in large.matched.describe_balance().values() if np.isfinite(row[2])), default=0.0)
     if worst > 0.25:

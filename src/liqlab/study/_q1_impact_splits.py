@@ -25,6 +25,8 @@ HORIZONS_S = (10, 30, 60, 300)
 _OFFSETS_S = np.arange(-60, 301, 5)
 _BPS = 1e4
 _ALL = ("all", "all")
+#: With fewer events their spread is no measure of a difference.
+_LEAST_FOR_SPREAD = 10
 _TIERS = ("<$1M", "$1M+", "$5M+")
 
 
@@ -82,7 +84,8 @@ def describe_balance(origins: Sequence[MatchedSet]) -> pl.DataFrame:
             continue
         unmatched = 1.0 - float(events.matched.is_matched.mean())
         for covariate, (own, others, difference) in events.matched.describe_balance().items():
-            rows.append((events.name, covariate, own, others, difference, unmatched))
+            known = difference if events.matched.is_matched.sum() >= _LEAST_FOR_SPREAD else None
+            rows.append((events.name, covariate, own, others, known, unmatched))
     return pl.DataFrame(rows, BALANCE.dtypes, orient="row").fill_nan(None)
 
 
