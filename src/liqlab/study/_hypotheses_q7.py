@@ -9,7 +9,7 @@ _CONDITIONAL = (
     "Linear probability model on the 5 s grid: an alt has a liquidation in (t + 5 s, t + 30 s], on whether BTC had "
     "one in (t - 5 s, t], given what is known of both when that window begins: returns (5 s, 30 s, 5 min; their sizes "
     "too), volatility of 1 min to 1 h, how near the price is to its extremes of the last 1 min to 24 h, and their own "
-    "liquidations of the last hour, BTC's in (t, t + 5 s] among them."
+    "liquidations of the last 5 s (so BTC's in (t, t + 5 s] too), 5 min and hour."
 )
 _CONDITIONAL_ASSUMPTIONS = (
     "Given the past prices and liquidations of both assets, a common factor makes BTC's liquidations no better a "
