@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from liqlab.audit import (
     ALL,
-    compute_wilson,
     list_causal_cascades,
     match_cascades,
     read_detector_input,
@@ -25,6 +24,7 @@ from liqlab.cascades import PRESETS, CascadePreset, detect_cascades, get_preset,
 from liqlab.core.errors import UserError
 from liqlab.core.schema import LIQUIDATIONS, TIME
 from liqlab.lake import ingest
+from liqlab.stats import compute_wilson
 from liqlab.worlds import TRUTH_LIQUIDATIONS, Truth, load_truth, simulate
 
 PLAN = get_preset("plan")

@@ -42,7 +42,6 @@ from liqlab.audit._population import (
 from liqlab.audit._score import (
     ALL,
     DetectorScore,
-    compute_wilson,
     list_causal_cascades,
     read_detector_input,
     score_detector,
@@ -81,7 +80,6 @@ __all__ = [
     "compute_chain",
     "compute_impact_30s",
     "compute_population",
-    "compute_wilson",
     "describe_time",
     "estimate_population",
     "fingerprint",

@@ -16,6 +16,7 @@ from liqlab.cascades import CascadePreset, compute_size_thresholds, detect_casca
 from liqlab.core.errors import SourceError, UserError
 from liqlab.core.time import MS_PER_S
 from liqlab.lake import Lake, is_lake
+from liqlab.stats import compute_wilson
 from liqlab.worlds import Truth
 
 #: The row of all symbols together.
@@ -26,7 +27,6 @@ MIN_JACCARD = 0.5
 _MIN_KNOWN_FRAC = 0.98
 _IDENTITY = ["symbol", "event_time", "liquidated_side", "quantity", "price"]
 _TREE = ["symbol", "root_symbol", "root"]
-_95_PERCENT = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -241,17 +241,3 @@ def _delays_s(matched: pl.DataFrame, start: str) -> NDArray[Any]:
 
 def _quantile(values: NDArray[Any], level: float) -> float | None:
     return float(np.quantile(values, level)) if len(values) else None
-
-
-def compute_wilson(successes: int, trials: int) -> tuple[float | None, float | None, float | None]:
-    """The share of successes and its 95 % score interval (Wilson 1927); all None without a trial.
-
-    >>> [round(value, 3) for value in compute_wilson(8, 10)]
-    [0.8, 0.49, 0.943]
-    """
-    if trials == 0:
-        return None, None, None
-    share, squared = successes / trials, _95_PERCENT**2
-    centre = (share + squared / (2 * trials)) / (1 + squared / trials)
-    half = _95_PERCENT / (1 + squared / trials) * (share * (1 - share) / trials + squared / (4 * trials**2)) ** 0.5
-    return share, max(centre - half, 0.0), min(centre + half, 1.0)

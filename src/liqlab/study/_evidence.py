@@ -162,7 +162,6 @@ class EvidenceBuilder:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._days: dict[str, list[PanelDay]] = {}
         self._parts: dict[str, list[dict[str, Floats]]] = {}
         self._prices: dict[str, list[pl.DataFrame]] = {}
 
