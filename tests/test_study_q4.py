@@ -12,6 +12,7 @@ from evidence_of import evidence_of
 
 from liqlab.core.schema import check_frame
 from liqlab.core.time import MS_PER_DAY, MS_PER_HOUR
+from liqlab.panel import ZONES, ZoneConfig
 from liqlab.study._evidence import Evidence
 from liqlab.study._inference import Answer, QuestionConfig
 from liqlab.study._protocol import Finding
@@ -20,7 +21,6 @@ from liqlab.study._q4_zones_compare import compare_pairs, compare_touches
 from liqlab.study._q4_zones_levels import MIRROR, RANDOM, ZONE, LevelConfig, Levels
 from liqlab.study._q4_zones_shift import LIQUIDATION_DENSITY, ZONE_SHIFT, infer_shift, measure_shift
 from liqlab.study._q4_zones_tables import ZONE_FORECASTS, ZONE_RELIABILITY, ZONE_SCORES
-from liqlab.study._zones import ZONES, ZoneConfig
 from liqlab.worlds import DEFAULT_START_MS
 
 SYMBOLS = ("BTCUSDT", "SOLUSDT")

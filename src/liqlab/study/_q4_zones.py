@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from liqlab.core.time import MS_PER_MINUTE
+from liqlab.panel import ZONES, LevelLiquidations, PriceGrid, ZoneConfig, map_zones
 from liqlab.study._evidence import Evidence
 from liqlab.study._hypotheses import find_hypothesis
 from liqlab.study._hypotheses_minima import find_shortfall
@@ -27,7 +28,6 @@ from liqlab.study._q4_zones_levels import (
 )
 from liqlab.study._q4_zones_shift import infer_shift, list_density, measure_shift
 from liqlab.study._q4_zones_tables import score_forecasts, score_zones
-from liqlab.study._zones import ZONES, Orders, PriceGrid, ZoneConfig, map_zones
 
 #: A day and the day before it, of which Student's t needs some.
 _LEAST_DAY_PAIRS = 3
@@ -66,8 +66,8 @@ def find_sightings(
     """The zones of the symbols, the levels in reach of their prices, and the reactions to them."""
     tables, levels, reactions = [ZONES.empty()], [], []
     for code, name in enumerate(symbols):
-        orders = Orders.gather(evidence.symbols[name].liquidations, PriceGrid.of(name, zones))
-        maps = map_zones(orders, evidence.start_ms, evidence.end_ms, zones)
+        placed = LevelLiquidations.gather(evidence.symbols[name].liquidations, PriceGrid.of(name, zones))
+        maps = map_zones(placed, evidence.start_ms, evidence.end_ms, zones)
         tables.append(maps.to_frame(name))
         levels.append(list_levels(evidence.symbols[name], code, maps, config, seed))
         reactions.append(measure_reactions(evidence.symbols[name], levels[-1], config))

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from liqlab.core.config import bounded, check_bounds
 from liqlab.core.time import MS_PER_MINUTE
+from liqlab.panel import NOT_REACHED, ZoneMaps, find_first_barrier, find_first_reach
 from liqlab.stats import rolling_sum
 from liqlab.study._evidence import STEP_MS, STEPS_PER_MINUTE, SymbolEvidence
-from liqlab.study._zones import NOT_REACHED, ZoneMaps, find_first_barrier, find_first_reach
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -11,9 +11,9 @@ import polars as pl
 
 from liqlab.core.schema import COUNT, FLOAT, SYMBOL, TIME, Column, Table
 from liqlab.core.time import MS_PER_DAY, MS_PER_MINUTE
+from liqlab.panel import LevelLiquidations, PriceGrid, ZoneConfig, select_fullest
 from liqlab.stats import Estimate, estimate_by_influence
 from liqlab.study._evidence import STEP_MS, Evidence, SymbolEvidence
-from liqlab.study._zones import Orders, PriceGrid, ZoneConfig, select_fullest
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def measure_shift(evidence: Evidence, config: ZoneConfig, seed: int) -> pl.DataF
     wide = replace(config, level_usd=_LEVELS_TOGETHER * config.level_usd, level_bps=_LEVELS_TOGETHER * config.level_bps)
     records = []
     for code, (name, symbol) in enumerate(evidence.symbols.items()):
-        own = Orders.gather(symbol.liquidations, PriceGrid.of(name, wide))
+        own = LevelLiquidations.gather(symbol.liquidations, PriceGrid.of(name, wide))
         days = _list_days(symbol, own, config)
         for before, day in pairwise(days):
             if day.start_ms - before.start_ms == MS_PER_DAY:
@@ -91,7 +91,7 @@ def list_density(evidence: Evidence, config: ZoneConfig) -> pl.DataFrame:
     parts = [LIQUIDATION_DENSITY.empty()]
     for name, symbol in evidence.symbols.items():
         grid = PriceGrid.of(name, config)
-        own = Orders.gather(symbol.liquidations, grid)
+        own = LevelLiquidations.gather(symbol.liquidations, grid)
         if not len(own.known_ms):
             continue
         rows = pl.DataFrame(
@@ -129,7 +129,7 @@ LIQUIDATION_DENSITY = Table(
 )
 
 
-def _list_days(symbol: SymbolEvidence, orders: Orders, config: ZoneConfig) -> list[_Day]:
+def _list_days(symbol: SymbolEvidence, placed: LevelLiquidations, config: ZoneConfig) -> list[_Day]:
     """Days that were covered, with enough liquidations and episodes."""
     if not len(symbol.times_ms):
         return []
@@ -138,8 +138,8 @@ def _list_days(symbol: SymbolEvidence, orders: Orders, config: ZoneConfig) -> li
     covered = np.add.reduceat(symbol.covered.astype(np.int64), first)
     found = []
     for day in days[covered * STEP_MS >= _LEAST_COVERED_FRAC * MS_PER_DAY].tolist():
-        rows = orders.known_between(day * MS_PER_DAY - 1, (day + 1) * MS_PER_DAY - 1)
-        known = orders.known_ms[rows]
+        rows = placed.known_between(day * MS_PER_DAY - 1, (day + 1) * MS_PER_DAY - 1)
+        known = placed.known_ms[rows]
         episode = np.cumsum(np.diff(known, prepend=known[:1]) >= _EPISODE_GAP_MS, dtype=np.int64)
         n_episodes = int(episode[-1]) + 1 if len(episode) else 0
         if len(known) >= config.least_liquidations and n_episodes >= _LEAST_EPISODES:
@@ -148,14 +148,14 @@ def _list_days(symbol: SymbolEvidence, orders: Orders, config: ZoneConfig) -> li
 
 
 def _compare_days(
-    orders: Orders, before: _Day, day: _Day, config: ZoneConfig, random: np.random.Generator
+    placed: LevelLiquidations, before: _Day, day: _Day, config: ZoneConfig, random: np.random.Generator
 ) -> tuple[int, int, int, float, float, float, float]:
     """The row of `ZONE_SHIFT` but for the symbol; the time as milliseconds."""
-    whole, earlier = orders.density(day.rows), orders.density(before.rows)
+    whole, earlier = placed.density(day.rows), placed.density(before.rows)
     new, chance = [], []
     for _ in range(_N_SPLITS):
-        half, other = _split(orders, day, random)
-        past, _ = _split(orders, before, random)
+        half, other = _split(placed, day, random)
+        past, _ = _split(placed, before, random)
         new.append(_share_outside(half, past, config))
         chance.append(_share_outside(half, other, config))
     return (
@@ -165,17 +165,17 @@ def _compare_days(
         _share_outside(whole, earlier, config),
         float(np.mean(new)),
         float(np.mean(chance)),
-        1e4 * float(np.log(_centre(orders, whole) / _centre(orders, earlier))),
+        1e4 * float(np.log(_centre(placed, whole) / _centre(placed, earlier))),
     )
 
 
-def _split(orders: Orders, day: _Day, random: np.random.Generator) -> tuple[Floats, Floats]:
+def _split(placed: LevelLiquidations, day: _Day, random: np.random.Generator) -> tuple[Floats, Floats]:
     """Densities of two halves of a day's episodes, drawn at random."""
     chosen = np.zeros(day.n_episodes, dtype=bool)
     chosen[random.permutation(day.n_episodes)[: day.n_episodes // 2]] = True
     inside = chosen[day.episode]
     rows = np.arange(day.rows.start, day.rows.stop)
-    return orders.density(rows[inside]), orders.density(rows[~inside])
+    return placed.density(rows[inside]), placed.density(rows[~inside])
 
 
 def _share_outside(density: Floats, earlier: Floats, config: ZoneConfig) -> float:
@@ -184,5 +184,5 @@ def _share_outside(density: Floats, earlier: Floats, config: ZoneConfig) -> floa
     return float(density[zones & ~others].sum() / density[zones].sum())
 
 
-def _centre(orders: Orders, density: Floats) -> float:
-    return float((density * orders.grid.low_edge(orders.levels)).sum() / density.sum())
+def _centre(placed: LevelLiquidations, density: Floats) -> float:
+    return float((density * placed.grid.low_edge(placed.levels)).sum() / density.sum())

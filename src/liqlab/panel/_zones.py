@@ -93,7 +93,7 @@ class PriceGrid:
 
 
 @dataclass(frozen=True)
-class Orders:
+class LevelLiquidations:
     """A symbol's liquidations on its price grid, in order of known time: arrays of shape (n,).
 
     `codes` are places in `levels`, the levels with a liquidation, ascending.
@@ -107,7 +107,7 @@ class Orders:
     is_long: Booleans
 
     @classmethod
-    def gather(cls, liquidations: pl.DataFrame, grid: PriceGrid) -> Orders:
+    def gather(cls, liquidations: pl.DataFrame, grid: PriceGrid) -> LevelLiquidations:
         """From a table of `core.schema.LIQUIDATIONS` of one symbol; rows without a price or notional are left out."""
         good = (pl.col("price") > 0.0) & pl.col("price").is_finite() & (pl.col("notional_usd") > 0.0)
         rows = liquidations.filter(good & pl.col("notional_usd").is_finite()).sort("known_time", maintain_order=True)
@@ -164,7 +164,7 @@ class ZoneMaps:
         return pl.DataFrame({"time": times, **columns}).select(pl.lit(symbol).alias("symbol"), pl.all())
 
 
-def map_zones(orders: Orders, start_ms: int, end_ms: int, config: ZoneConfig | None = None) -> ZoneMaps:
+def map_zones(placed: LevelLiquidations, start_ms: int, end_ms: int, config: ZoneConfig | None = None) -> ZoneMaps:
     """The maps of a symbol whose data begins at `start_ms`, every `refresh_min` until before `end_ms`.
 
     Each is made of what was known at its moment. A moment with too little known has a map without zones.
@@ -175,8 +175,8 @@ def map_zones(orders: Orders, start_ms: int, end_ms: int, config: ZoneConfig | N
     times: Integers = np.arange(-(-first_ms // step_ms) * step_ms, end_ms, step_ms, dtype=np.int64)
     parts, counts = [], []
     for time_ms in times.tolist():
-        rows = orders.known_between(time_ms - window_ms, time_ms)
-        part = _make_map(orders, rows, config) if rows.stop - rows.start >= config.least_liquidations else _NO_ZONES
+        rows = placed.known_between(time_ms - window_ms, time_ms)
+        part = _make_map(placed, rows, config) if rows.stop - rows.start >= config.least_liquidations else _NO_ZONES
         parts.append(part)
         counts.append(part.shape[1])
     low, high, mass_frac, notional, n, long_frac = np.concatenate([_NO_ZONES, *parts], axis=1)
@@ -187,18 +187,18 @@ def map_zones(orders: Orders, start_ms: int, end_ms: int, config: ZoneConfig | N
 _NO_ZONES: Floats = np.empty((6, 0))
 
 
-def _make_map(orders: Orders, rows: slice, config: ZoneConfig) -> Floats:
+def _make_map(placed: LevelLiquidations, rows: slice, config: ZoneConfig) -> Floats:
     """low, high, mass_frac, notional_usd, n_liquidations, long_frac of each zone: (6, z)."""
-    density = orders.density(rows)
-    first, last = find_runs(orders.levels, select_fullest(density, config.mass_frac))
-    is_long = orders.is_long[rows]
-    longs = np.bincount(orders.codes[rows], orders.notional_usd[rows] * is_long, len(density))
-    counts = np.bincount(orders.codes[rows], minlength=len(density))
+    density = placed.density(rows)
+    first, last = find_runs(placed.levels, select_fullest(density, config.mass_frac))
+    is_long = placed.is_long[rows]
+    longs = np.bincount(placed.codes[rows], placed.notional_usd[rows] * is_long, len(density))
+    counts = np.bincount(placed.codes[rows], minlength=len(density))
     notional, n, long_usd = (_sum_runs(column, first, last) for column in (density, counts, longs))
     return np.stack(
         [
-            orders.grid.low_edge(orders.levels[first]),
-            orders.grid.low_edge(orders.levels[last] + 1),
+            placed.grid.low_edge(placed.levels[first]),
+            placed.grid.low_edge(placed.levels[last] + 1),
             notional / density.sum(),
             notional,
             n,

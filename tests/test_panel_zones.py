@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from liqlab.core.errors import ConfigError
 from liqlab.core.time import MS_PER_HOUR
-from liqlab.study._zones import (
+from liqlab.panel import (
     NOT_REACHED,
     ZONES,
-    Orders,
+    LevelLiquidations,
     PriceGrid,
     ZoneConfig,
     ZoneMaps,
@@ -39,8 +39,8 @@ def liquidations() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def orders(liquidations: pl.DataFrame) -> Orders:
-    return Orders.gather(liquidations, PriceGrid.of("SOLUSDT"))
+def placed(liquidations: pl.DataFrame) -> LevelLiquidations:
+    return LevelLiquidations.gather(liquidations, PriceGrid.of("SOLUSDT"))
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTC-USDT-SWAP", "XBTUSD", "BTC"])
@@ -78,8 +78,8 @@ def test_runs_end_where_a_level_is_missing() -> None:
     assert list(zip(levels[first].tolist(), levels[last].tolist(), strict=True)) == [(3, 4), (9, 10), (12, 12)]
 
 
-def test_a_map_is_what_a_slow_count_gives(liquidations: pl.DataFrame, orders: Orders) -> None:
-    maps = map_zones(orders, DEFAULT_START_MS, END_MS, ZoneConfig(window_h=6.0))
+def test_a_map_is_what_a_slow_count_gives(liquidations: pl.DataFrame, placed: LevelLiquidations) -> None:
+    maps = map_zones(placed, DEFAULT_START_MS, END_MS, ZoneConfig(window_h=6.0))
     checked = 0
     for place, time_ms in enumerate(maps.times_ms.tolist()):
         known = liquidations["known_time"].to_physical()
@@ -101,19 +101,19 @@ def test_a_map_is_what_a_slow_count_gives(liquidations: pl.DataFrame, orders: Or
 
 def test_a_map_does_not_change_when_the_future_arrives(liquidations: pl.DataFrame) -> None:
     grid = PriceGrid.of("SOLUSDT")
-    whole = map_zones(Orders.gather(liquidations, grid), DEFAULT_START_MS, END_MS)
+    whole = map_zones(LevelLiquidations.gather(liquidations, grid), DEFAULT_START_MS, END_MS)
     for hours in (30, 41):
         now_ms = DEFAULT_START_MS + hours * MS_PER_HOUR
         past = liquidations.filter(pl.col("known_time").to_physical() <= now_ms)
-        maps = map_zones(Orders.gather(past, grid), DEFAULT_START_MS, now_ms + 1)
+        maps = map_zones(LevelLiquidations.gather(past, grid), DEFAULT_START_MS, now_ms + 1)
         n_zones = len(maps.low)
         assert maps.times_ms[-1] == now_ms
         for field in fields(ZoneMaps)[2:]:
             np.testing.assert_array_equal(getattr(maps, field.name), getattr(whole, field.name)[:n_zones])
 
 
-def test_prices_inside_zones_are_found(orders: Orders) -> None:
-    maps = map_zones(orders, DEFAULT_START_MS, END_MS)
+def test_prices_inside_zones_are_found(placed: LevelLiquidations) -> None:
+    maps = map_zones(placed, DEFAULT_START_MS, END_MS)
     random = np.random.default_rng(0)
     which = random.integers(0, len(maps.times_ms), 2_000)
     prices = random.uniform(maps.low.min(), maps.high.max(), 2_000)
@@ -125,22 +125,22 @@ def test_prices_inside_zones_are_found(orders: Orders) -> None:
     assert any(slow)
 
 
-def test_zones_as_a_table_have_the_declared_columns(orders: Orders) -> None:
-    frame = map_zones(orders, DEFAULT_START_MS, END_MS).to_frame("SOLUSDT")
+def test_zones_as_a_table_have_the_declared_columns(placed: LevelLiquidations) -> None:
+    frame = map_zones(placed, DEFAULT_START_MS, END_MS).to_frame("SOLUSDT")
     assert frame.schema == pl.Schema(ZONES.dtypes)
     assert (frame["low"] < frame["high"]).all()
 
 
 def test_without_liquidations_there_is_no_zone(liquidations: pl.DataFrame) -> None:
-    maps = map_zones(Orders.gather(liquidations.clear(), PriceGrid.of("SOLUSDT")), DEFAULT_START_MS, END_MS)
+    maps = map_zones(LevelLiquidations.gather(liquidations.clear(), PriceGrid.of("SOLUSDT")), DEFAULT_START_MS, END_MS)
     assert len(maps.low) == 0
     assert not maps.contains(np.array([0]), np.array([80.0])).any()
 
 
 def test_a_single_absurd_price_costs_no_memory(liquidations: pl.DataFrame) -> None:
     absurd = liquidations.head(1).with_columns(price=pl.lit(1e12))
-    orders = Orders.gather(pl.concat([liquidations, absurd]), PriceGrid(100.0, is_log=False))
-    assert len(orders.levels) < 1_000
+    placed = LevelLiquidations.gather(pl.concat([liquidations, absurd]), PriceGrid(100.0, is_log=False))
+    assert len(placed.levels) < 1_000
 
 
 def _walk(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
