@@ -16,6 +16,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 HOURS: dict[str, Any] = {
     "regimes": {"quantile_min_history_hours": 1.0},
     "ic": {"n_resamples": 99},
+    "questions": {"n_resamples": 999},
     "walk_forward": {
         "return_horizons_s": (300,),
         "volatility_horizons_s": (300,),
@@ -25,8 +26,11 @@ HOURS: dict[str, Any] = {
         "min_train_rows": 100,
     },
 }
-#: Next to no predictive analysis, for tests of everything else.
-QUICK: dict[str, Any] = {"ic": {"return_horizons_s": (60,), "volatility_horizons_s": (), "n_resamples": 99}}
+#: No claims and next to no predictive analysis, for tests of everything else.
+QUICK: dict[str, Any] = {
+    "test_claims": False,
+    "ic": {"return_horizons_s": (60,), "volatility_horizons_s": (), "n_resamples": 99},
+}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ COMMANDS = (
     "audit",
 )
 #: Next to no predictive analysis: these tests are about everything else.
-QUICK = "[ic]\nreturn_horizons_s = [60]\nvolatility_horizons_s = []\nn_resamples = 99\n"
+QUICK = "test_claims = false\n[ic]\nreturn_horizons_s = [60]\nvolatility_horizons_s = []\nn_resamples = 99\n"
 
 
 @pytest.fixture(scope="module")

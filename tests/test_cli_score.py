@@ -11,7 +11,7 @@ from liqlab.audit import read_detector_input, score_detector
 from liqlab.cascades import PRESETS
 from liqlab.cli import main
 from liqlab.lake import Lake, ingest
-from liqlab.study import run_study
+from liqlab.study import load_study_config, run_study
 from liqlab.worlds import WORLD_NAMES, load_truth, load_world
 
 
@@ -29,7 +29,7 @@ def results(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     ingest(captures, folder / "lake")
     with Lake(folder / "lake") as lake:
-        run_study(lake, tables=folder / "tables")
+        run_study(lake, load_study_config(test_claims=False), folder / "tables")
     return folder
 
 

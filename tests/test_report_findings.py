@@ -16,7 +16,15 @@ from liqlab.core.schema import CASCADES, COVERAGE, LIQUIDATIONS, QUARANTINE
 from liqlab.lake import Reconciliation
 from liqlab.panel import compute_statistics
 from liqlab.report import list_figures, render_findings
-from liqlab.study import ALL, NotTestable, StageRecord, Study, load_study_config
+from liqlab.study import (
+    ALL,
+    NotTestable,
+    StageRecord,
+    Study,
+    compute_scorecard,
+    load_study_config,
+    scorecard_to_json,
+)
 
 
 @pytest.fixture
@@ -88,8 +96,9 @@ def test_data_quality_comes_before_any_finding(dirty: Study) -> None:
         "6. Features",
         "7. Information coefficients",
         "8. Walk-forward prediction",
-        "9. The plan's success criteria",
-        "10. How this was made",
+        "9. The seven questions",
+        "10. Scorecard",
+        "11. How this was made",
     ]
 
 
@@ -130,7 +139,8 @@ def test_records_that_do_not_add_up_are_said_loudly_and_first(dirty: Study) -> N
     warning = "read 100, but kept 90 + quarantined 5 + duplicates 3 = 98"
     assert text.index("RECORDS DO NOT ADD UP") < text.index(warning) < text.index("## Summary")
     assert "**DOES NOT HOLD**" in part(text, "### What was read")
-    assert "not met" in part(text, "## 9.")
+    rescored = replace(broken, scorecard=tuple(scorecard_to_json(compute_scorecard(broken))))
+    assert table_rows(part(render_findings(rescored), "## 10."))[0][5] == "not met"
 
 
 def test_contradicted_sides_stand_above_everything_else(dirty: Study) -> None:
@@ -241,10 +251,19 @@ def test_prices_of_another_exchange_are_said_in_the_summary(dirty: Study) -> Non
     assert "liquidations from okx; ticker from binance" in part(text, "### What was read")
 
 
-def test_no_hypothesis_is_claimed_to_be_tested(dirty: Study) -> None:
-    text = part(render_findings(dirty), "## 2. Hypotheses")
-    assert "None was tested in this run" in text
-    assert "signal" not in render_findings(dirty).lower()
+def test_without_claims_no_hypothesis_is_claimed_to_be_tested(dirty: Study) -> None:
+    text = render_findings(replace(dirty, answers=(), verdicts=()))
+    assert "None was tested in this run" in part(text, "## 2. Hypotheses")
+    assert "Nothing in this document is a tested claim" in prose(part(text, "## Summary"))
+    assert "signal" not in text.lower()
+
+
+def test_the_summary_counts_the_verdicts_and_names_what_is_supported(dirty: Study) -> None:
+    counts = f"Of the research plan's {len(dirty.verdicts)} claims: 0 supported"
+    assert counts in prose(part(render_findings(dirty), "## Summary"))
+    first, *others = dirty.verdicts
+    found = replace(dirty, verdicts=(first | {"verdict": "supported"}, *others))
+    assert f"; supported: {first['id']} (section 2)" in prose(part(render_findings(found), "## Summary"))
 
 
 def test_the_table_of_symbols_changes_with_the_statistics(dirty: Study) -> None:
@@ -315,9 +334,11 @@ def test_the_definition_of_a_cascade_is_that_of_the_preset(dirty: Study) -> None
 @pytest.mark.parametrize(("count", "verdict"), [(49, "not met"), (50, "met")])
 def test_the_plan_asks_for_fifty_cascades(dirty: Study, count: int, verdict: str) -> None:
     cascades = pl.concat([dirty.cascades.head(1)] * count)
-    rows = table_rows(part(render_findings(replace(dirty, cascades=cascades)), "## 9."))
-    assert rows[1][1] == f"{count} cascades, preset `plan`"
-    assert rows[1][2] == verdict
+    many = replace(dirty, cascades=cascades)
+    scored = replace(many, scorecard=tuple(scorecard_to_json(compute_scorecard(many, null_rates={}))))
+    rows = table_rows(part(render_findings(scored), "## 10."))
+    assert rows[1][3] == f"{count} cascades, preset `plan`"
+    assert rows[1][5].strip("*") == verdict
 
 
 def test_each_figure_is_embedded_once_with_its_caption(dirty: Study) -> None:
@@ -334,6 +355,11 @@ def test_each_figure_is_embedded_once_with_its_caption(dirty: Study) -> None:
         "liquidations_ic_decay.png",
         "liquidations_walk_forward.png",
         "liquidations_importance.png",
+        "liquidations_verdicts.png",
+        "liquidations_event_study.png",
+        "liquidations_lead_lag.png",
+        "liquidations_zone_scorecard.png",
+        "liquidations_contagion.png",
     ]
     for figure in figures:
         assert text.count(f"]({figure.file})\n\n*{figure.caption}*") == 1
@@ -355,7 +381,7 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
     config = load_study_config(
         symbols=("BTCUSDT",), start="2026-02-09", cascades={"max_gap_s": 7.5, "preset": "p95"}, assumed_delay_s=1.0
     )
-    text = part(render_findings(replace(dirty, config=config)), "## 10.")
+    text = part(render_findings(replace(dirty, config=config)), "## 11.")
     (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
     assert tomllib.loads(toml)["cascades"]["max_gap_s"] == 7.5
     path = tmp_path / "study.toml"
@@ -365,7 +391,7 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
 
 def test_the_seeds_of_all_random_numbers_are_in_the_configuration_that_the_end_shows(dirty: Study) -> None:
     config = load_study_config(regimes={"seed": 11}, ic={"seed": 12}, walk_forward={"seed": 13})
-    text = part(render_findings(replace(dirty, config=config)), "## 10.")
+    text = part(render_findings(replace(dirty, config=config)), "## 11.")
     assert "Random numbers (resampling, starts, trees) come from the seeds below" in prose(text)
     (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
     shown = tomllib.loads(toml)
@@ -394,7 +420,7 @@ def test_regimes_features_coefficients_and_forecasts_are_those_of_the_study(dirt
 def test_the_end_says_command_stages_and_files(dirty: Study) -> None:
     stages = (StageRecord("ingest", 1.5, 210.0), StageRecord("figures", 2.0, 300.0))
     text = part(
-        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 10."
+        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 11."
     )
     assert "liqlab run captures -o results" in text
     assert table_rows(text) == [["ingest", "1.5", "210"], ["figures", "2.0", "300"], ["sum", "3.5", "300"]]

@@ -102,6 +102,13 @@ def test_a_run_writes_the_deliverables_under_their_names(results: Path) -> None:
         "liquidations_ic_decay.png",
         "liquidations_walk_forward.png",
         "liquidations_importance.png",
+        "liquidations_verdicts.png",
+        "liquidations_event_study.png",
+        "liquidations_lead_lag.png",
+        "liquidations_zone_scorecard.png",
+        "liquidations_contagion.png",
+        "verdicts.json",
+        "scorecard.json",
         "manifest.json",
     }
     assert {path.stem for path in (results / "tables").glob("*.parquet")} == {table.name for table in RESULT_TABLES}
@@ -133,6 +140,7 @@ def test_the_manifest_holds_what_it_takes_to_repeat_the_run(results: Path, study
         "regimes": config.regimes.seed,
         "ic": config.ic.seed,
         "walk_forward": config.walk_forward.seed,
+        "questions": config.questions.seed,
     }
     assert manifest["config"] == json.loads(json.dumps(study.config.as_dict()))
     assert manifest["row_counts"] == dict(study.table_rows)

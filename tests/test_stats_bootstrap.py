@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqlab.stats import bootstrap_means, choose_block_length, studentised_bootstrap
+from liqlab.stats import bootstrap_means, choose_block_length, jackknife_t, studentised_bootstrap
 
 Floats = npt.NDArray[np.float64]
 
@@ -221,3 +221,43 @@ def test_a_block_length_of_a_short_series_needs_no_more_lags_than_there_are() ->
     for n_values in (10, 11, 12):
         assert 1 <= choose_block_length(random.normal(size=n_values)) <= n_values // 3
     assert choose_block_length([1.0, *[0.0] * 11]) == 1
+
+
+def test_the_jackknife_error_is_that_of_leaving_out_each_block_in_turn() -> None:
+    random = np.random.default_rng(30)
+    counts = random.integers(1, 30, 25).astype(np.float64)
+    sums = random.standard_normal((25, 2)) * counts[:, None] + 1.0
+    found = jackknife_t(sums, counts)
+    for column in range(2):
+        left_out = [
+            np.delete(sums[:, column], block).sum() / np.delete(counts, block).sum() for block in range(len(counts))
+        ]
+        spread = np.sum((np.array(left_out) - sums[:, column].sum() / counts.sum()) ** 2)
+        assert found.standard_error[column] == pytest.approx(np.sqrt(24.0 / 25.0 * spread))
+    assert found.mean == pytest.approx(sums.sum(axis=0) / counts.sum())
+
+
+def test_equal_blocks_give_the_t_test_of_their_means() -> None:
+    from scipy.stats import ttest_1samp
+
+    values = np.random.default_rng(31).standard_normal(12) + 0.4
+    found, wanted = jackknife_t(values[:, None], np.ones(12)), ttest_1samp(values, 0.0)
+    low, high = wanted.confidence_interval(0.95)
+    assert found.p[0] == pytest.approx(wanted.pvalue)
+    assert (found.ci_low[0], found.ci_high[0]) == pytest.approx((low, high))
+
+
+def test_one_heavy_block_among_many_leaves_few_degrees_of_freedom() -> None:
+    random = np.random.default_rng(32)
+    counts = np.concatenate([[200.0], np.ones(40)])
+    sums = np.sqrt(counts)[:, None] * random.standard_normal((41, 4000))
+    rejected = (jackknife_t(sums, counts).p <= 0.05).mean()
+    assert rejected <= 0.06
+
+
+def test_the_jackknife_of_one_block_or_of_no_spread_is_nan() -> None:
+    sums = np.array([[1.0, 2.0, np.nan], [np.nan, 2.0, np.nan], [np.nan, 2.0, np.nan]])
+    found = jackknife_t(sums, np.ones(3))
+    assert np.isnan(found.p).all()
+    assert found.mean[:2].tolist() == [1.0, 2.0]
+    assert np.isnan(found.mean[2])

@@ -82,7 +82,7 @@ def test_the_same_evidence_gives_the_same_answer(evidence: Evidence, answer: Ans
 
 def test_the_share_explained_is_the_squared_correlation_within_symbols(evidence: Evidence) -> None:
     bars = make_bars(evidence, ["SOLUSDT"], 5)
-    fit = fit_shared_variance(bars, np.ones(len(bars.code), dtype=bool))
+    fit = fit_shared_variance(bars, np.ones(len(bars.code), dtype=bool), kept_frac=1.0)
     known = bars.is_known
     x, y = bars.liquidated[known], bars.change[known]
     assert fit.r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
@@ -90,14 +90,29 @@ def test_the_share_explained_is_the_squared_correlation_within_symbols(evidence:
     assert abs(fit.of_correlation.mean()) < 1e-12
 
 
+def test_what_is_above_its_symbols_quantile_counts_as_that_quantile(evidence: Evidence) -> None:
+    bars = make_bars(evidence, list(SYMBOLS), 5)
+    everywhere = np.ones(len(bars.code), dtype=bool)
+    cut = {name: values.copy() for name, values in (("change", bars.change), ("liquidated", bars.liquidated))}
+    for code in range(len(SYMBOLS)):
+        own = (bars.code == code) & bars.is_known
+        for values in cut.values():
+            limit = np.quantile(np.abs(values[own]), 0.99)
+            values[own] = np.clip(values[own], -limit, limit)
+    by_hand = fit_shared_variance(replace(bars, **cut), everywhere, kept_frac=1.0)
+    found = fit_shared_variance(bars, everywhere)
+    assert found.r2 == pytest.approx(by_hand.r2)
+    assert found.r2 != pytest.approx(fit_shared_variance(bars, everywhere, kept_frac=1.0).r2, rel=0.01)
+
+
 def test_influence_is_what_leaving_a_bar_out_changes(evidence: Evidence) -> None:
     bars = make_bars(evidence, ["SOLUSDT"], 60)
     known = bars.is_known
-    whole = fit_shared_variance(bars, known)
+    whole = fit_shared_variance(bars, known, kept_frac=1.0)
     for place in range(0, int(known.sum()), 7):
         without = known.copy()
         without[np.flatnonzero(known)[place]] = False
-        change = whole.correlation - fit_shared_variance(bars, without).correlation
+        change = whole.correlation - fit_shared_variance(bars, without, kept_frac=1.0).correlation
         assert change == pytest.approx(whole.of_correlation[place] / whole.n, rel=0.25, abs=2e-4)
 
 

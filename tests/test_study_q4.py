@@ -171,11 +171,11 @@ def test_a_visit_made_more_likely_at_zones_is_found(seen: Sightings) -> None:
 def test_a_reversal_made_more_likely_at_zones_is_found(seen: Sightings) -> None:
     levels, reactions, random = seen.levels, seen.reactions, np.random.default_rng(0)
     everywhere = levels.kind == ZONE
-    chance = np.where(everywhere, 0.65, 0.45)
+    chance = np.where(everywhere, 0.75, 0.4)
     values = np.where(reactions.touch_ms >= 0, random.random(len(chance)) < chance, np.nan)
     found = compare_touches(levels, reactions, values, everywhere)
     inference = found.infer(3_600_000, CONFIG)
-    assert inference.ci_low < 0.2 < inference.ci_high
+    assert inference.ci_low < 0.35 < inference.ci_high
     assert inference.p < 0.05
     assert found.n_zones == int((everywhere & (reactions.touch_ms >= 0) & np.isfinite(reactions.quickening)).sum())
 

@@ -12,6 +12,7 @@ from liqlab.study import Study, load_study_config, run_study
 from liqlab.study._reuse import KEY_FILE, compute_key, read_kept
 from liqlab.worlds import simulate
 
+SHORT = load_study_config(test_claims=False, ic={"n_resamples": 99})
 REUSED = "information coefficients and forecasts, unchanged"
 
 
@@ -50,20 +51,21 @@ def test_what_is_read_equals_what_was_computed(first: tuple[Study, Study]) -> No
     assert read.ic.notes == computed.ic.notes
     assert read.walk_forward.notes == computed.walk_forward.notes
     assert read.table_rows == computed.table_rows
+    assert {"q1_impact", "zone_scores", "contagion_granger"} <= set(read.table_rows)
 
 
 def test_another_configuration_computes_anew(lake_path: Path, first: tuple[Study, Study]) -> None:
     assert first
     with Lake(lake_path) as lake:
-        again = run_study(lake, load_study_config(ic={"n_resamples": 99}), lake_path.parent / "tables")
+        again = run_study(lake, SHORT, lake_path.parent / "tables")
     assert REUSED not in _stages(again)
 
 
 def test_a_table_that_was_changed_by_hand_is_not_trusted(lake_path: Path, tmp_path: Path) -> None:
     with Lake(lake_path) as lake:
-        study = run_study(lake, load_study_config(ic={"n_resamples": 99}), tmp_path)
+        study = run_study(lake, SHORT, tmp_path)
         study.ic.table.head(1).write_parquet(tmp_path / "ic.parquet")
-        again = run_study(lake, load_study_config(ic={"n_resamples": 99}), tmp_path)
+        again = run_study(lake, SHORT, tmp_path)
     assert REUSED not in _stages(again)
     assert_frame_equal(again.ic.table, study.ic.table)
 

@@ -21,8 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Answer every question in many independent simulated markets, with the functions and resample counts of a run, "
         "and count: how often a false claim is supported, a true one rejected, p falls below 0.05, an interval holds "
-        "the population value, and how large an effect must be to be seen. Interrupted, or called again with more "
-        "seeds, it computes only what is missing. The exit code is 1 when a required rate is not met."
+        "the population value, and how large an effect must be to be seen. With --scorecard it counts instead how "
+        "often each success criterion of the scorecard is met. Interrupted, or called again with more seeds, it "
+        "computes only what is missing. The exit code is 1 when a required rate is not met."
+    )
+    parser.add_argument(
+        "--scorecard", action="store_true", help="rates at which the success criteria are met, not those of the tests"
     )
     parser.add_argument("--world", metavar="WORLD", default="null", help="named world or .toml file (default null)")
     parser.add_argument("--seeds", type=int, metavar="N", default=200, help="independent markets (default 200)")
@@ -42,6 +46,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate; the exit code."""
+    return _calibrate_scorecard(arguments) if arguments.scorecard else _calibrate_tests(arguments)
+
+
+def _calibrate_scorecard(arguments: argparse.Namespace) -> int:
+    from liqlab.study import CRITERIA, format_rate, measure_scorecard, store_scorecard
+    from liqlab.worlds import DEFAULT_SYMBOLS, load_world
+
+    scorecard = measure_scorecard(
+        load_world(arguments.world),
+        arguments.seeds,
+        days=arguments.days,
+        symbols=split_symbols(arguments.symbols) or DEFAULT_SYMBOLS,
+        work=arguments.work,
+        workers=arguments.workers,
+        progress=arguments.progress,
+    )
+    path = store_scorecard(scorecard, arguments.output)
+    if not arguments.quiet:
+        from liqlab.report import render_table
+
+        rates = scorecard.rates()
+        cells = [[one.id, one.level, one.as_written, format_rate(rates[one.id])] for one in CRITERIA]
+        print(render_table(["id", "level", "criterion", "met, %"], cells, "lllr", width=120))
+        print(f"stored in {path}")
+    return 0
+
+
+def _calibrate_tests(arguments: argparse.Namespace) -> int:
     from liqlab.study import calibrate, check_calibration, compute_rates, render_criteria, store_calibration
     from liqlab.worlds import DEFAULT_SYMBOLS, load_world
 

@@ -19,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     add_preset(parser)
     parser.add_argument(
-        "--test-claims",
-        action="store_true",
-        default=None,
-        help="answer the seven questions too; their tests are not calibrated yet",
+        "--no-claims",
+        dest="test_claims",
+        action="store_const",
+        const=False,
+        help="leave the seven questions unanswered: no verdicts, and a shorter run",
     )
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from liqlab.core.schema import LONG
 from liqlab.core.time import MS_PER_HOUR
 from liqlab.regimes import summarise_regimes
-from liqlab.report._findings_captions import CASCADES, EVENTS, IC, REGIMES, WALK_FORWARD, ReportFigure
+from liqlab.report._findings_calibration import render_calibration
+from liqlab.report._findings_captions import (
+    CASCADES,
+    EVENTS,
+    HYPOTHESES,
+    IC,
+    REGIMES,
+    WALK_FORWARD,
+    ReportFigure,
+)
 from liqlab.report._findings_cascades import describe_largest, render_cascade_section
 from liqlab.report._findings_events import describe_minute, list_busiest_minutes, render_event_section
 from liqlab.report._findings_ic import render_ic_section
@@ -22,24 +32,22 @@ from liqlab.report._findings_quality import (
     name_symbols,
     render_quality,
 )
+from liqlab.report._findings_questions import render_questions
+from liqlab.report._findings_scorecard import render_scorecard
 from liqlab.report._findings_walk_forward import render_walk_forward_section
 from liqlab.report._manifest import describe_origin
-from liqlab.report._text import format_count, format_usd, render_markdown_table
-from liqlab.report._verdicts_text import render_verdicts_markdown
+from liqlab.report._text import format_count, format_usd
+from liqlab.report._verdicts_text import count_verdicts, read_calibration, render_verdicts_markdown
 from liqlab.report._words import join_names, length, percent, plural, sides, span
-from liqlab.study import ALL, StageRecord, Study
+from liqlab.study import ALL, QUESTIONS, QuestionConfig, StageRecord, Study
 
 FINDINGS = "FINDINGS_v26_liquidations.md"
 
 #: More heat maps than this are named instead of shown.
 _MOST_PICTURES = 6
 _WELL_COVERED = 0.9
-_NOT_CALIBRATED = (
-    "**These tests are not calibrated yet.** How often each of them is wrong where the truth is known has not been "
-    "measured on enough markets (`liqlab calibrate` measures it): do not bet on a verdict."
-)
 _MANY_QUARANTINED = 0.01
-_PLAN_CASCADES = 50
+_HOURS_PER_DAY = 24
 
 
 def render_findings(
@@ -60,7 +68,7 @@ def render_findings(
         *_alarms(study),
         _summary(study),
         render_quality(study),
-        _hypotheses(study),
+        _hypotheses(study, list(_pictures(figures, HYPOTHESES))),
         render_event_section(study, list(_pictures(figures, EVENTS))),
         render_cascade_section(study, list(_pictures(figures, CASCADES))),
         render_regime_section(
@@ -81,7 +89,10 @@ def render_findings(
         render_walk_forward_section(
             study.walk_forward, list(_pictures(figures, WALK_FORWARD)), "## 8. Walk-forward prediction"
         ),
-        _criteria(study),
+        render_questions(
+            study, {name: list(_pictures(figures, name)) for name in QUESTIONS}, "## 9. The seven questions"
+        ),
+        render_scorecard(study.scorecard, "## 10. Scorecard"),
         render_making(study, command, stages or study.stages, outputs),
     ]
     return "\n\n".join(parts) + "\n"
@@ -110,7 +121,7 @@ def _alarms(study: Study) -> Iterator[str]:
 
 
 def _summary(study: Study) -> str:
-    sentences = [_amounts(study), *_events(study), *_cascades(study), _records(study)]
+    sentences = [_amounts(study), *_events(study), *_cascades(study), _records(study), _claims(study)]
     parts = ["## Summary", " ".join(sentences)]
     cautions = list(_cautions(study))
     if cautions:
@@ -163,8 +174,16 @@ def _records(study: Study) -> str:
     verdict = "all accounted for" if is_reconciled(study) else "which does NOT add up"
     return (
         f"Of {plural(read, 'record')} in the whole source {kept:,} were kept, {quarantined:,} quarantined and "
-        f"{duplicates:,} dropped as duplicates, {verdict}. Nothing in this document is a tested claim."
+        f"{duplicates:,} dropped as duplicates, {verdict}."
     )
+
+
+def _claims(study: Study) -> str:
+    if not study.verdicts:
+        return "Nothing in this document is a tested claim."
+    supported = [record["id"] for record in study.verdicts if record["verdict"] == "supported"]
+    named = f"; supported: {', '.join(supported)}" if supported else ""
+    return f"Of the research plan's {count_verdicts(study.verdicts)}{named} (section 2)."
 
 
 def _cautions(study: Study) -> Iterator[str]:
@@ -200,12 +219,21 @@ def _coverage_cautions(study: Study) -> Iterator[str]:
             )
 
 
-def _hypotheses(study: Study) -> str:
-    if study.verdicts:
-        return "\n\n".join([render_verdicts_markdown(study.verdicts, "## 2. Hypotheses"), _NOT_CALIBRATED])
-    return (
-        "## 2. Hypotheses\n\nNone was tested in this run (`--test-claims` does). Sections 3 to 5 describe what was "
-        "recorded; sections 7 and 8 explore, with p-values corrected for the number of tests, and give no verdict."
+def _hypotheses(study: Study, pictures: Sequence[str]) -> str:
+    if not study.verdicts:
+        return (
+            "## 2. Hypotheses\n\nNone was tested in this run (`--no-claims`). Sections 3 to 5 describe what was "
+            "recorded; sections 7 and 8 explore, with p-values corrected for the number of tests, and give no verdict."
+        )
+    days = (study.statistics[ALL].covered_hours or 0.0) / _HOURS_PER_DAY
+    usual = replace(study.config.questions, seed=0) == QuestionConfig()
+    return "\n\n".join(
+        [
+            render_verdicts_markdown(study.verdicts, "## 2. Hypotheses"),
+            *pictures,
+            render_calibration(study.verdicts, read_calibration(), days, usual_settings=usual),
+            "What was found around each verdict, by regime, side and horizon: section 9.",
+        ]
     )
 
 
@@ -220,22 +248,3 @@ def _pictures(figures: Sequence[ReportFigure], section: str) -> Iterator[str]:
     if named:
         links = ", ".join(f"[{figure.file}]({figure.file})" for figure in named)
         yield f"Heat maps of the other symbols: {links}."
-
-
-def _criteria(study: Study) -> str:
-    n_cascades = study.cascades.height
-    rows = [
-        [
-            "Successfully parse and aggregate liquidations data",
-            "every record accounted for" if is_reconciled(study) else "records do not add up",
-            "met" if is_reconciled(study) and study.liquidations.height else "not met",
-        ],
-        [
-            f"Detect at least {_PLAN_CASCADES} cascade events across all symbols",
-            f"{plural(n_cascades, 'cascade')}, preset `{study.config.cascades.resolve().name}`",
-            "met" if n_cascades >= _PLAN_CASCADES else "not met",
-        ],
-    ]
-    words = "Two of the plan's twelve criteria can be measured already; the others come with questions and backtests."
-    table = render_markdown_table(["criterion", "measured", ""], rows, "lll")
-    return f"## 9. The plan's success criteria\n\n{words}\n\n{table}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 import polars as pl
 from matplotlib.figure import Figure
 
 from liqlab.models import list_liquidation_columns
 from liqlab.report._figures_cascades import plot_cascade_examples
+from liqlab.report._figures_claims import list_claim_figures
 from liqlab.report._figures_heatmap import plot_price_heatmap
 from liqlab.report._figures_hours import plot_hour_by_weekday
 from liqlab.report._figures_ic import plot_ic_decay, plot_ic_heatmap
@@ -22,24 +22,12 @@ from liqlab.report._figures_walk_forward import plot_walk_forward
 from liqlab.report._findings_events import describe_minute, list_busiest_minutes
 from liqlab.report._findings_ic import choose_symbol
 from liqlab.report._ic_reading import at_all_times, read_families
+from liqlab.report._report_figure import CASCADES, EVENTS, HYPOTHESES, IC, REGIMES, WALK_FORWARD, ReportFigure
 from liqlab.report._text import format_usd
 from liqlab.report._words import percent
 from liqlab.study import ALL, Study
 
-EVENTS = "events"
-CASCADES = "cascades"
-REGIMES = "regimes"
-IC = "ic"
-WALK_FORWARD = "walk-forward"
-
-
-class ReportFigure(NamedTuple):
-    """A figure of a run: its file, the section of the findings it belongs to, what to see in it, how it is drawn."""
-
-    file: str
-    section: str
-    caption: str
-    plot: Callable[[], Figure]
+__all__ = ["CASCADES", "EVENTS", "HYPOTHESES", "IC", "REGIMES", "WALK_FORWARD", "ReportFigure", "list_figures"]
 
 
 def list_figures(study: Study) -> list[ReportFigure]:
@@ -61,6 +49,7 @@ def list_figures(study: Study) -> list[ReportFigure]:
             partial(plot_cascade_examples, study.cascades, liquidations, study.example_prices),
         ),
         *_predictive(study),
+        *list_claim_figures(study.question_tables, study.verdicts),
     ]
 
 

@@ -16,7 +16,7 @@ def render_making(study: Study, command: str, stages: Sequence[StageRecord], out
     """The last section of the findings: command, data, configuration, time and memory, files."""
     versions = ", ".join(f"{name} {number}" for name, number in list_versions().items())
     parts = [
-        "## 10. How this was made",
+        "## 11. How this was made",
         *([_block(command, "sh")] if command else []),
         f"Data hash (SHA-256 over names and content hashes of the capture files): `{compute_data_hash(study.files)}`. "
         f"Versions: {versions}. Random numbers (resampling, starts, trees) come from the seeds below: the same data "

@@ -112,7 +112,12 @@ def _describe_study(study: Study) -> dict[str, Any]:
         },
         "side_checks": {name: check.verdict for name, check in study.side_checks.items()},
         "number_of_trials": study.walk_forward.trials.height,
-        "seed": {"regimes": config.regimes.seed, "ic": config.ic.seed, "walk_forward": config.walk_forward.seed},
+        "seed": {
+            "regimes": config.regimes.seed,
+            "ic": config.ic.seed,
+            "walk_forward": config.walk_forward.seed,
+            "questions": config.questions.seed,
+        },
     }
 
 

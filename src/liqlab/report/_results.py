@@ -19,7 +19,9 @@ LAKE = "lake"
 
 #: Files that a run may have made beside its tables; nothing else is ever removed.
 _OUTPUTS = re.compile(
-    r"(liquidations_[\w.-]+\.(txt|png)|FINDINGS_[\w.-]+\.md|verdicts\.json|tables/\w+\.(parquet|csv))", re.ASCII
+    r"(liquidations_[\w.-]+\.(txt|png)|FINDINGS_[\w.-]+\.md|verdicts\.json|scorecard\.json|"
+    r"tables/\w+\.(parquet|csv))",
+    re.ASCII,
 )
 
 

@@ -68,7 +68,7 @@ def render_verdicts_markdown(records: Sequence[Record], heading: str = "## Verdi
             f"**{record['verdict']}**" if record["verdict"] in VERDICTS[:2] else record["verdict"],
             record["id"],
             record["claim"].replace("<", "\\<").replace(">", "\\>"),
-            _effect(record),
+            format_effect(record),
             record["unit"],
             format_p(record["p_adjusted"]),
             format_count(record["n"]),
@@ -126,7 +126,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cells(record: Record) -> tuple[str, ...]:
-    effect = MISSING if record["effect"] is None else f"{_effect(record)} {record['unit']}"
+    effect = MISSING if record["effect"] is None else f"{format_effect(record)} {record['unit']}"
     return record["verdict"], record["id"], effect, format_p(record["p_adjusted"]), format_count(record["n"])
 
 
@@ -138,10 +138,10 @@ def _list_reasons(records: Sequence[Record]) -> Iterator[str]:
     yield from (f"- {', '.join(ids)}: {why or 'no reason is given'}" for why, ids in groups.items())
 
 
-def _effect(record: Record) -> str:
+def format_effect(record: Record) -> str:
     """Effect with its interval, to a tenth of what matters or finer.
 
-    >>> _effect({"effect": 3.104, "ci_low": 1.2, "ci_high": 5.0, "delta": 1.0})
+    >>> format_effect({"effect": 3.104, "ci_low": 1.2, "ci_high": 5.0, "delta": 1.0})
     '+3.10 (+1.20 to +5.00)'
     """
     effect, low, high = record["effect"], record["ci_low"], record["ci_high"]
@@ -166,7 +166,7 @@ def _describe_result(hypothesis: Hypothesis, record: Record) -> Iterator[str]:
         yield _fill(why, "  ")
     if record["verdict"] == NOT_TESTABLE:
         return
-    yield _fill(f"effect: {_effect(record)} {hypothesis.unit}", "  ")
+    yield _fill(f"effect: {format_effect(record)} {hypothesis.unit}", "  ")
     yield f"  p: {format_p(record['p'])}, adjusted for all claims: {format_p(record['p_adjusted'])}"
     yield f"  from {format_count(record['n'])} cases" + _say_blocks(record)
     if record["method"] != hypothesis.test:

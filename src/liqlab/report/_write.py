@@ -27,7 +27,7 @@ from liqlab.report._results import (
 )
 from liqlab.report._stats_text import render_statistics
 from liqlab.report._style import save_figure
-from liqlab.study import ALL, VERDICTS_FILE, RunRecord, StageRecord, Study, peak_memory_mb
+from liqlab.study import ALL, SCORECARD_FILE, VERDICTS_FILE, RunRecord, StageRecord, Study, peak_memory_mb
 
 __all__ = ["is_results", "prepare_results", "render_study_statistics", "write_report"]
 
@@ -48,8 +48,9 @@ def write_report(
     """
     figures = list_figures(study)
     texts = render_study_statistics(study) | render_predictive_texts(study)
-    if study.verdicts:
-        texts[VERDICTS_FILE] = json.dumps(list(study.verdicts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    records = {SCORECARD_FILE: study.scorecard} | ({VERDICTS_FILE: study.verdicts} if study.verdicts else {})
+    for name, rows in records.items():
+        texts[name] = json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     outputs = [FINDINGS, *texts, *(figure.file for figure in figures), *_list_tables(study, folder)]
     done = [*stages, *study.stages]
     try:

@@ -1,6 +1,13 @@
 """Statistics that know no market: arrays in, results out."""
 
-from liqlab.stats._bootstrap import BootstrapMeans, bootstrap_means, choose_block_length, studentised_bootstrap
+from liqlab.stats._bootstrap import (
+    MIN_BLOCKS,
+    BootstrapMeans,
+    bootstrap_means,
+    choose_block_length,
+    jackknife_t,
+    studentised_bootstrap,
+)
 from liqlab.stats._cluster import ClusterMean, cluster_mean_t
 from liqlab.stats._descriptive import autocorrelation, group_sums, linear_quantile
 from liqlab.stats._forecasts import OutOfSampleR2, diebold_mariano, out_of_sample_r2
@@ -37,6 +44,7 @@ from liqlab.stats._intervals import (
 from liqlab.stats._leadlag import CrossCorrelation, compute_cross_correlation
 from liqlab.stats._matching import Balance, Matches, compute_balance, find_far_moments, match_controls
 from liqlab.stats._multiple import adjust_benjamini_hochberg, adjust_benjamini_yekutieli, adjust_bonferroni, adjust_holm
+from liqlab.stats._overfitting import Overfitting, compute_overfitting
 from liqlab.stats._probabilities import BrierScore, compute_auc, compute_brier
 from liqlab.stats._ranks import rank_average, rank_columns, spearman_matrix
 from liqlab.stats._rolling import (
@@ -46,6 +54,22 @@ from liqlab.stats._rolling import (
     rolling_max,
     rolling_moments,
     rolling_sum,
+)
+from liqlab.stats._sharpe import (
+    Drawdown,
+    Moments,
+    calmar_ratio,
+    compute_drawdowns,
+    compute_moments,
+    deflated_sharpe_benchmark,
+    deflated_sharpe_ratio,
+    expected_maximum,
+    find_max_drawdown,
+    minimum_backtest_length,
+    minimum_track_record_length,
+    probabilistic_sharpe_ratio,
+    sharpe_ratio,
+    sortino_ratio,
 )
 from liqlab.stats._survival import (
     LogRank,
@@ -60,11 +84,13 @@ from liqlab.stats._survival import (
 
 __all__ = [
     "COVARIANCES",
+    "MIN_BLOCKS",
     "Balance",
     "BootstrapMeans",
     "BrierScore",
     "ClusterMean",
     "CrossCorrelation",
+    "Drawdown",
     "Estimate",
     "ExcitationTest",
     "GrangerConfig",
@@ -79,7 +105,9 @@ __all__ = [
     "Matches",
     "MeanInference",
     "MeanInferences",
+    "Moments",
     "OutOfSampleR2",
+    "Overfitting",
     "RollingMoments",
     "SurvivalCurve",
     "SurvivalQuantile",
@@ -90,6 +118,7 @@ __all__ = [
     "autocorrelation",
     "bootstrap_clusters",
     "bootstrap_means",
+    "calmar_ratio",
     "choose_block_length",
     "choose_cosines",
     "cluster_mean_t",
@@ -100,28 +129,39 @@ __all__ = [
     "compute_balance",
     "compute_brier",
     "compute_cross_correlation",
+    "compute_drawdowns",
     "compute_granger",
     "compute_log_rank",
+    "compute_moments",
+    "compute_overfitting",
     "compute_range_p",
     "compute_survival",
     "compute_wilson",
+    "deflated_sharpe_benchmark",
+    "deflated_sharpe_ratio",
     "diagnose_hawkes",
     "diebold_mariano",
     "estimate_by_influence",
+    "expected_maximum",
     "filter_states",
     "find_far_moments",
+    "find_max_drawdown",
     "fit_hawkes",
     "fixed_b_mean",
     "fixed_b_means",
     "group_sums",
     "hawkes_log_likelihood",
+    "jackknife_t",
     "linear_quantile",
     "make_estimate",
     "match_controls",
+    "minimum_backtest_length",
+    "minimum_track_record_length",
     "newey_west_mean",
     "newey_west_regression",
     "out_of_sample_r2",
     "prepare_hawkes",
+    "probabilistic_sharpe_ratio",
     "rank_average",
     "rank_columns",
     "restricted_mean",
@@ -130,6 +170,8 @@ __all__ = [
     "rolling_max",
     "rolling_moments",
     "rolling_sum",
+    "sharpe_ratio",
+    "sortino_ratio",
     "spearman_matrix",
     "studentised_bootstrap",
     "survival_quantile",

@@ -1,4 +1,4 @@
-"""Resampling in blocks: means of autocorrelated series, and studentised intervals for means over blocks."""
+"""Resampling in blocks, and leaving them out: means of autocorrelated series, intervals for means over blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CELLS_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class BootstrapMeans:
-    """Means with percentile-t intervals (95 %) and two-sided p-values against zero; arrays of shape (k,).
+    """Means with intervals (95 %) and two-sided p-values against zero; arrays of shape (k,).
 
     `n_blocks` counts the blocks that hold values.
     """
@@ -119,6 +119,38 @@ def studentised_bootstrap(
         result.ci_low[column] = mean[column] - upper * error[column]
         result.ci_high[column] = mean[column] - lower * error[column]
     return result
+
+
+def jackknife_t(block_sums: npt.ArrayLike, block_counts: npt.ArrayLike) -> BootstrapMeans:
+    """Student's t on means by leaving out blocks, from sums S (G, k) and counts N (G, k) or (G,) over G blocks of time.
+
+    Null hypothesis: the mean is zero, blocks being independent; alternative: it is not. With m = sum S / sum N and m_-g
+    that of all blocks but g, the standard error is sqrt((G - 1) / G sum_g (m_-g - m)^2), which errs to the large side
+    where blocks differ in size: Efron and Stein (1981), "The jackknife estimate of variance", Ann. Stat. 9; the CV3 of
+    MacKinnon, Nielsen and Webb (2023). Degrees of freedom are those of as many equal blocks as the counts amount to,
+    (sum N)^2 / sum N^2, less one, at least one: Carter, Schnepel and Steigerwald (2017), "Asymptotic behavior of a
+    t-test robust to cluster heterogeneity", Rev. Econ. Stat. 99.
+
+    NaN sums are blocks without values. Fewer than two blocks with values, or no spread, give NaN but for the mean.
+
+    >>> found = jackknife_t([[1.0], [2.0], [3.0], [6.0]], [1.0, 1.0, 1.0, 1.0])
+    >>> round(float(found.standard_error[0]), 6), round(float(found.p[0]), 6)
+    (1.080123, 0.069099)
+    """
+    from scipy.special import stdtr, stdtrit
+
+    sums, counts = _blocks(block_sums, block_counts)
+    total, n_blocks = counts.sum(axis=0), (counts > 0.0).sum(axis=0)
+    mean = _ratio(sums.sum(axis=0), total)
+    shift = _ratio(np.where(total > 0.0, mean, 0.0) * counts - sums, total - counts)
+    shift = np.where((counts > 0.0) & np.isfinite(shift), shift, 0.0)
+    error = np.sqrt(_ratio((n_blocks - 1.0) * (shift**2).sum(axis=0), n_blocks.astype(np.float64)))
+    usable = (n_blocks > 1) & (error > _ROUNDING * np.abs(mean))
+    error = np.where(usable, error, np.nan)
+    degrees = np.maximum(_ratio(total**2, (counts**2).sum(axis=0)) - 1.0, 1.0)
+    reach = stdtrit(degrees, (1.0 + CONFIDENCE) / 2.0) * error
+    p = 2.0 * stdtr(degrees, -np.abs(mean / error))
+    return BootstrapMeans(mean, error, p, mean - reach, mean + reach, n_blocks)
 
 
 def choose_block_length(values: npt.ArrayLike) -> int:

@@ -30,8 +30,10 @@ from liqlab.worlds import DEFAULT_SYMBOLS, World, list_dials
 #: Seeds count up from here, apart from those of estimands, of the table of information coefficients, and of tests.
 FIRST_CALIBRATION_SEED = 300_000
 DEFAULT_CALIBRATION_SEEDS = 200
-#: Modules of this folder that put results away or on paper: they change no number.
-_ELSEWHERE = ("_calibration", "_run", "_records", "_stages", "_writer", "_testable", "_hypotheses_page", "__init__")
+#: Modules of this folder that make numbers or verdicts; the others run, put away or write down.
+_DECIDING = ("_evidence", "_inference", "_liquidity", "_placebo", "_protocol", "_q", "_regression", "_symbols")
+#: Hypotheses of these questions are calibrated here; strategies are by their audit.
+_QUESTION = "Q"
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _fingerprint(world: World, days: float, symbols: tuple[str, ...], config: Qu
         "days": days,
         "symbols": symbols,
         "config": asdict(config),
-        "hypotheses": [asdict(hypothesis) for hypothesis in HYPOTHESES],
+        "hypotheses": [asdict(hypothesis) for hypothesis in HYPOTHESES if hypothesis.id.startswith(_QUESTION)],
         "code": _hash_code(),
         "version": __version__,
     }
@@ -180,6 +182,6 @@ def _hash_code() -> str:
     )
     digest = hashlib.sha256()
     for module in modules:
-        if not module.name.startswith(_ELSEWHERE):
+        if module.name.startswith(_DECIDING):
             digest.update(module.name.encode() + module.read_bytes())
     return digest.hexdigest()

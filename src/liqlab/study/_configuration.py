@@ -24,15 +24,15 @@ class StudyConfig:
 
     `symbols` None means all in the data; `start` (included) and `end` (excluded) are ISO texts in UTC and select by
     known time, None means as far as the data goes. With `assumed_delay_s` liquidations count as known that long after
-    their event whatever the capture says: for recordings that kept no capture time. `test_claims` answers the seven
-    questions too.
+    their event whatever the capture says: for recordings that kept no capture time. Without `test_claims` the seven
+    questions stay unanswered.
     """
 
     symbols: tuple[str, ...] | None = None
     start: str | None = None
     end: str | None = None
     assumed_delay_s: float | None = bounded(None, 0.0, 3_600.0)
-    test_claims: bool = False
+    test_claims: bool = True
     coverage: CoverageConfig = field(default_factory=CoverageConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     cascades: CascadeConfig = field(default_factory=CascadeConfig)

@@ -167,24 +167,28 @@ Q2 = (
     Hypothesis(
         id="Q2.4",
         claim="Works best at regime transitions (quiet → volatile)",
-        null="extreme imbalances reverse as much in the hour after quiet turns volatile as at other times",
-        alternative="extreme imbalances reverse more in the hour after quiet turns volatile",
+        null=(
+            "in the hour after quiet turns volatile extreme imbalances do not reverse, or not more than at other times"
+        ),
+        alternative="extreme imbalances reverse in the hour after quiet turns volatile, and more than at other times",
         estimand=(
-            "coefficient of the extreme imbalance (+1 below -0.5, -1 above +0.5) on the forward return of 15 min in "
-            "the hour after a transition from quiet to volatile, less that at other times"
+            "the lesser of two: the coefficient of the extreme imbalance (+1 below -0.5, -1 above +0.5) on the forward "
+            "return of 15 min in the hour after a transition from quiet to volatile, and that less the one at other "
+            "times"
         ),
         unit="bps",
         delta=2.0,
         delta_reason=FILL,
         test=(
             "The regression of Q2.1 with both extremes in one signed term, that term times an indicator of the hour "
-            "after a transition, and the indicator itself. Regimes are those known at the time."
+            "after a transition, and the indicator itself. Regimes are those known at the time. Both parts must hold: "
+            "what works best works."
         ),
         dependence=_IMBALANCE_BLOCKS,
         assumptions=PRICE_ALONE,
         reading=(
-            "Positive: reversal is stronger just after a transition. 'Best' is this one contrast with all other times, "
-            "not the winner among many splits."
+            "Positive: there is a reversal just after a transition, and a stronger one than at other times. 'Best' is "
+            "this one contrast with all other times, not the winner among many splits."
         ),
         min_events=20,
         events="transitions from quiet to volatile",

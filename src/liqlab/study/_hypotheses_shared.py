@@ -15,12 +15,15 @@ MATCHED = (
 WITHIN = "Differences between groups are taken within each symbol, so that no group wins by holding more of a thin one."
 IMPACT = (
     "Excess impact of a moment: the return in bps from the first ticker price observed at or after it to the first one "
-    "observed a horizon later, times the pressure, less the mean of the same at its matched moments."
+    "observed a horizon later, times the pressure, less the mean of the same at its matched moments. In a mean over "
+    "events each weighs by one over its trailing volatility, as known then: calm moments tell more of a mean."
 )
 BLOCKS = (
     "The influence of every event on the estimate is summed over calendar blocks with all symbols of a block together. "
-    "A block is at least twice the horizon and between 30 min and 6 h long, chosen from the data (Politis-White). "
-    "Interval and p come from one studentised bootstrap of whole blocks, 4,999 resamples."
+    "Blocks are 30 min, 2 h and 6 h long, at least twice the horizon: a short one misses what lasts, a long one leaves "
+    "few. "
+    "Over each, a studentised bootstrap of whole blocks (4,999 resamples) and Student's t by leaving out blocks, with "
+    "the degrees of freedom of as many equal blocks; the interval is the widest hull of them, p the largest."
 )
 BY_DAY = (
     "Errors are clustered by calendar day (UTC), all symbols of a day together; Student's t with as many degrees of "

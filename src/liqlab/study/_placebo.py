@@ -98,6 +98,15 @@ class MatchedMoments:
         """Which events have a matched moment, (n,)."""
         return np.asarray((self.control_ms >= 0).any(axis=1))
 
+    @property
+    def calmness(self) -> Floats:
+        """One over the trailing volatility in bps at each event, (n,); zero where it is unknown.
+
+        As weights: a calm moment tells more of a mean in bps than a wild one, and what is known at the time may weigh.
+        """
+        calm: Floats = np.nan_to_num(np.exp(-self.covariates[:, 0]), nan=0.0)
+        return calm
+
     def describe_balance(self) -> dict[str, tuple[float, float, float]]:
         """For each covariate the mean of matched events, of their controls, and the standardised difference (Austin).
 

@@ -51,29 +51,37 @@ class Excess:
 
 
 def compute_influence(
-    matched: MatchedMoments, outcomes: Outcomes, where: Booleans | None = None, size: Floats | None = None
+    matched: MatchedMoments,
+    outcomes: Outcomes,
+    where: Booleans | None = None,
+    size: Floats | None = None,
+    weights: Floats | None = None,
 ) -> Influence:
-    """Excess per unit of `size` (n,), one for each event by default: sum of excess over sum of size, where both known.
+    """Excess per unit of `size` (n,): weighted sum of excess over weighted sum of size, where both known.
 
-    With own outcomes Y, outcomes of controls y, of which event i has m_i, mu the mean of the y (each 1 / m_i) and
-    estimate b: event i adds Y_i - mu - b size_i, and each of its controls -(y - mu) / m_i. NaN without events.
+    Size and `weights` (n,) are one for each event by default. With own outcomes Y, outcomes of controls y, of which
+    event i has m_i, weights w, mu the weighted mean of the y (each w_i / m_i) and estimate b: event i adds
+    w_i (Y_i - mu - b size_i), and each of its controls -w_i (y - mu) / m_i. NaN without events of weight above zero.
     """
     used = outcomes.is_known if where is None else outcomes.is_known & where
+    if weights is not None:
+        used = used & (weights > 0.0)
     rows = np.flatnonzero(used)
     if not rows.size:
         return Influence(_NAN, np.empty(0, np.int64), np.empty(0), _NAN)
+    heft = np.ones(rows.size) if weights is None else weights[rows]
     sizes = np.ones(rows.size) if size is None else size[rows]
     others, times = outcomes.controls[rows], matched.control_ms[rows]
     present = np.isfinite(others)
-    weight = np.where(present, 1.0 / present.sum(axis=1, keepdims=True), 0.0)
-    centre = float((weight * np.where(present, others, 0.0)).sum() / rows.size)
-    scale = float(sizes.sum())
-    estimate = float(outcomes.excess[rows].sum()) / scale
-    own = outcomes.own[rows] - centre - estimate * sizes
+    share = np.where(present, heft[:, None] / present.sum(axis=1, keepdims=True), 0.0)
+    centre = float((share * np.where(present, others, 0.0)).sum() / heft.sum())
+    scale = float((heft * sizes).sum())
+    estimate = float((heft * outcomes.excess[rows]).sum()) / scale
+    own = heft * (outcomes.own[rows] - centre - estimate * sizes)
     return Influence(
         estimate,
         np.concatenate([matched.moments.times_ms[rows], times[present]]),
-        np.concatenate([own, -weight[present] * (others[present] - centre)]),
+        np.concatenate([own, -share[present] * (others[present] - centre)]),
         scale,
     )
 
@@ -85,12 +93,13 @@ def infer_excess(
     config: QuestionConfig,
     where: Booleans | None = None,
     size: Floats | None = None,
+    weights: Floats | None = None,
 ) -> Excess:
-    """Mean excess (per unit of `size`) of the events in `where`.
+    """Mean excess (per unit of `size`, weighted) of the events in `where`.
 
     Null hypothesis: it is zero; alternative: it is not. `n_blocks` counts the blocks that hold events.
     """
-    found = compute_influence(matched, outcomes, where, size)
+    found = compute_influence(matched, outcomes, where, size, weights)
     inside = np.ones(len(matched.moments), dtype=bool) if where is None else where
     return _infer(found, matched, outcomes, [inside], horizon_ms, config)
 
@@ -101,23 +110,24 @@ def compute_difference(
     first: Booleans,
     second: Booleans,
     size: Floats | None = None,
+    weights: Floats | None = None,
 ) -> Influence:
-    """The excess (per unit of `size`) of the events in `first` less that of those in `second`, within symbols.
+    """The excess (per unit of `size`, weighted) of the events in `first` less that of those in `second`, in symbols.
 
-    A symbol with known events in both counts in proportion to S S' / (S + S'), S and S' the sums of size of its two
-    groups: the weights of Mantel and Haenszel (1959). So a group does not win by holding more of a symbol whose book is
-    thin. NaN without such a symbol.
+    A symbol with known events in both counts in proportion to S S' / (S + S'), S and S' the weighted sums of size of
+    its groups: the weights of Mantel and Haenszel (1959). So a group does not win by holding more of a symbol whose
+    book is thin. NaN without such a symbol.
     """
-    parts, weights = [], []
+    parts, counts = [], []
     for code in range(len(matched.moments.symbols)):
         own = matched.moments.codes == code
-        pair = [compute_influence(matched, outcomes, group & own, size) for group in (first, second)]
+        pair = [compute_influence(matched, outcomes, group & own, size, weights) for group in (first, second)]
         if all(part.values.size for part in pair):
             parts.append(_subtract(*pair))
-            weights.append(1.0 / (1.0 / pair[0].scale + 1.0 / pair[1].scale))
+            counts.append(1.0 / (1.0 / pair[0].scale + 1.0 / pair[1].scale))
     if not parts:
         return Influence(_NAN, np.empty(0, np.int64), np.empty(0), _NAN)
-    shares = np.array(weights) / sum(weights)
+    shares = np.array(counts) / sum(counts)
     return Influence(
         float(sum(share * part.estimate for share, part in zip(shares, parts, strict=True))),
         np.concatenate([part.times_ms for part in parts]),
@@ -143,12 +153,13 @@ def infer_difference(
     first: Booleans,
     second: Booleans,
     size: Floats | None = None,
+    weights: Floats | None = None,
 ) -> Excess:
     """The difference of `compute_difference`.
 
     Null hypothesis: both groups have the same excess within each symbol; alternative: they have not.
     """
-    found = compute_difference(matched, outcomes, first, second, size)
+    found = compute_difference(matched, outcomes, first, second, size, weights)
     return _infer(found, matched, outcomes, [first, second], horizon_ms, config)
 
 
@@ -256,7 +267,7 @@ def _infer(
     priced = [group & np.isfinite(outcomes.own) for group in groups]
     unmatched = _worst_unmatched(priced, outcomes.is_known)
     if not found.values.size:
-        return Excess(BlockInference(_NAN, _NAN, _NAN, _NAN, 0, 0, 0), 0, 0, unmatched)
+        return Excess(BlockInference.unknown(), 0, 0, unmatched)
     used = np.any(priced, axis=0) & outcomes.is_known
     # What is bootstrapped is a mean over rows, so each row counts as often as there are rows.
     values = found.values * (found.values.size / found.scale)

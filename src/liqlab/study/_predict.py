@@ -13,7 +13,7 @@ from liqlab.core import schema
 from liqlab.core.progress import Progress
 from liqlab.core.schema import Table
 from liqlab.core.time import MS_PER_S
-from liqlab.features import FEATURE_DICTIONARY, FEATURE_TABLE, FeatureStore
+from liqlab.features import FeatureStore
 from liqlab.lake import Lake
 from liqlab.models import (
     COMPARISONS,
@@ -46,14 +46,6 @@ PREDICTION_TABLES: tuple[Table, ...] = (
     IMPORTANCE,
     TRIALS,
 )
-#: Every table that a run writes into its results, those of the schema first.
-RESULT_TABLES: tuple[Table, ...] = (
-    *schema.TABLES,
-    FEATURE_TABLE,
-    FEATURE_DICTIONARY,
-    *(table for table in PREDICTION_TABLES if table not in schema.TABLES),
-)
-
 Timed = Callable[[str], AbstractContextManager[Progress]]
 
 #: A label's price may come at least this late, however fast the ticker is.

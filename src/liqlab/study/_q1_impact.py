@@ -66,7 +66,7 @@ def _find_mean(
     quick, interval_s, note = choose_quick(evidence, find_hypothesis(identifier), events.moments)
     outcomes = measure_outcomes(evidence, events.matched, signed_return(horizon_ms))
     inside = where & quick
-    found = infer_excess(events.matched, outcomes, horizon_ms, config, inside)
+    found = infer_excess(events.matched, outcomes, horizon_ms, config, inside, weights=events.matched.calmness)
     counted = count_priced(outcomes, where, inside)
     return conclude(
         identifier,
@@ -82,7 +82,8 @@ def _find_liquidity(evidence: Evidence, config: QuestionConfig, events: MatchedS
     thin = map_moments(evidence, events.moments)
     low, other = thin == 1.0, thin == 0.0
     outcomes = measure_outcomes(evidence, events.matched, signed_return(_SHORT_MS))
-    found = infer_difference(events.matched, outcomes, _SHORT_MS, config, low & quick, other & quick)
+    calm = events.matched.calmness
+    found = infer_difference(events.matched, outcomes, _SHORT_MS, config, low & quick, other & quick, weights=calm)
     quoted = np.isfinite(thin).any() or not len(events.moments)
     return conclude(
         "Q1.2",
@@ -111,6 +112,9 @@ def _note(evidence: Evidence, large: MatchedSet) -> tuple[str, ...]:
     notes = [
         "The excess is what a cascade adds to what was to be expected from equal volatility and returns, further "
         "cascades included; the price before it is not part of it.",
+        "The verdicts weigh each event by one over its trailing volatility, since calm moments tell more of a mean; "
+        "the "
+        "tables count all events alike.",
         "Share of adverse movement and of recovery stand beside the same shares at matched moments: without that "
         "comparison both are high in any market.",
         "That more liquidations follow a first one than the move alone would bring (table q1_chain) does not say that "

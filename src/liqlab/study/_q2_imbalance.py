@@ -9,7 +9,7 @@ from liqlab.study._evidence import Booleans, Evidence, Floats
 from liqlab.study._hypotheses import find_hypothesis
 from liqlab.study._hypotheses_minima import find_shortfall
 from liqlab.study._inference import Answer, BlockInference, QuestionConfig
-from liqlab.study._protocol import Finding
+from liqlab.study._protocol import Finding, conjoin
 from liqlab.study._q2_imbalance_rows import MinuteRows, list_minutes
 from liqlab.study._q2_imbalance_splits import (
     describe_cumulative,
@@ -69,13 +69,16 @@ def _find_sides(rows: MinuteRows, config: QuestionConfig, quick: QuickSymbols) -
 
 
 def _find_transitions(rows: MinuteRows, config: QuestionConfig, quick: QuickSymbols) -> Finding:
-    """Q2.4: the fade of an extreme in the hour after a transition, less that at other times."""
+    """Q2.4: the fade of an extreme in the hour after a transition, and what it has more than at other times."""
     window = rows.window(LOOKBACK_MIN)
     after = np.where(rows.regime < 0, np.nan, rows.turned_volatile.astype(np.float64))
-    fit = _regress(rows, [after, window.fade, window.fade * after])
-    found = _infer(rows, fit, rows.controls.shape[1] + 2, config)
     where = rows.turned_volatile & (window.fade != 0.0)
-    return _conclude("Q2.4", rows, fit, where, found, quick, n_events=rows.n_turns)
+    parts = []
+    for elsewhere in (1.0 - after, np.ones(len(after))):
+        fit = _regress(rows, [after, window.fade * elsewhere, window.fade * after])
+        found = _infer(rows, fit, rows.controls.shape[1] + 2, config)
+        parts.append(_conclude("Q2.4", rows, fit, where, found, quick, n_events=rows.n_turns))
+    return conjoin(find_hypothesis("Q2.4"), parts)
 
 
 def _regress(rows: MinuteRows, terms: list[Floats]) -> RegressionFit:

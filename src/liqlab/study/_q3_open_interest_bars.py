@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqlab.core.time import MS_PER_MINUTE, MS_PER_S
-from liqlab.stats import Estimate, estimate_by_influence
+from liqlab.stats import Estimate, estimate_by_influence, linear_quantile
 from liqlab.study._evidence import STEP_MS, Evidence, SymbolEvidence
 from liqlab.study._inference import BlockInference, QuestionConfig, infer_from_influence
 
@@ -22,6 +22,8 @@ _NAN = float("nan")
 #: A correlation of one has no interval on the scale of Fisher.
 _HIGHEST_CORRELATION = 1.0 - 1e-9
 _EXPLORATORY_BLOCK_MIN = 360
+#: Beyond this quantile of its symbol's bars a change, or a liquidated quantity, counts as that quantile.
+KEPT_FRAC = 0.99
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class SharedVariance:
     def infer(self, config: QuestionConfig, null_r2: float) -> BlockInference:
         """|Fisher's z| of the correlation with interval and p against that of `null_r2`; see `to_share`."""
         if not np.isfinite(self.correlation):
-            return BlockInference(_NAN, _NAN, _NAN, _NAN, self.n, 0, 0)
+            return BlockInference.unknown(self.n)
         z, influence = self._on_fisher_scale()
         null = float(np.arctanh(np.sqrt(null_r2)))
         return infer_from_influence(self.time_ms, influence, z, self.width_ms, config, null, self.shares)
@@ -142,10 +144,17 @@ def make_bars(evidence: Evidence, symbols: Sequence[str], width_min: int, lag_s:
     )
 
 
-def fit_shared_variance(bars: Bars, where: Booleans) -> SharedVariance:
-    """The fit on the bars of `where` (n,) that are known."""
+def fit_shared_variance(bars: Bars, where: Booleans, kept_frac: float = KEPT_FRAC) -> SharedVariance:
+    """The fit on the bars of `where` (n,) that are known.
+
+    What is larger than the quantile `kept_frac` of its symbol in these bars is cut to it, be it liquidated or changed:
+    in plain squares the few largest bars decide, and no interval from nine days holds. 1 cuts nothing.
+    """
     rows = np.flatnonzero(where & bars.is_known)
-    x, y = (_centre(values[rows], bars.code[rows]) for values in (bars.liquidated, bars.change))
+    code = bars.code[rows]
+    values = [bars.liquidated[rows], bars.change[rows]]
+    limits = [_list_limits(own, code, kept_frac) for own in values]
+    x, y = (_centre(np.clip(own, -limit, limit), code) for own, limit in zip(values, limits, strict=True))
     sxx, sxy, syy = (float((a * b).mean()) if len(rows) else 0.0 for a, b in ((x, x), (x, y), (y, y)))
     if not (sxx > 0.0 and syy > 0.0):
         nothing = np.full(len(rows), np.nan)
@@ -153,10 +162,49 @@ def fit_shared_variance(bars: Bars, where: Booleans) -> SharedVariance:
     correlation, slope = sxy / np.sqrt(sxx * syy), sxy / sxx
     shares = (x * x / sxx + y * y / syy) / 2.0
     of_correlation = x * y / np.sqrt(sxx * syy) - correlation * shares
+    if kept_frac < 1.0:
+        of_correlation += _trace_limits(values, code, limits, kept_frac)
     of_slope = x * (y - slope * x) / sxx
     return SharedVariance(
         float(correlation), slope, bars.time_ms[rows], of_correlation, of_slope, shares, bars.width_ms
     )
+
+
+def _list_limits(values: Floats, code: Integers, kept_frac: float) -> Floats:
+    """The quantile `kept_frac` of the sizes of each value's symbol, (n,)."""
+    limits = np.full(len(values), np.inf)
+    for symbol in np.unique(code) if kept_frac < 1.0 else ():
+        own = code == symbol
+        limits[own] = linear_quantile(np.abs(values[own]), kept_frac)
+    return limits
+
+
+def _trace_limits(values: list[Floats], code: Integers, limits: list[Floats], kept_frac: float) -> Floats:
+    """What each bar adds to the correlation by moving the limits, (n,) of mean zero.
+
+    The influence of a bar on the p-quantile L of its symbol is (p - 1{size <= L}) dL / dp; so that on the correlation
+    is (p - 1{size <= L}) times the change of the correlation with p, which is measured.
+    """
+    step = (1.0 - kept_frac) / 2.0
+    total = np.zeros(len(code))
+    for place in range(len(values)):
+        for symbol in np.unique(code):
+            own = code == symbol
+            ends = []
+            for level in (kept_frac - step, kept_frac + step):
+                moved = [limit.copy() for limit in limits]
+                moved[place][own] = linear_quantile(np.abs(values[place][own]), level)
+                ends.append(_correlate(values, code, moved))
+            beyond = (np.abs(values[place][own]) > limits[place][own]).astype(np.float64)
+            total[own] += (ends[1] - ends[0]) / (2.0 * step) * (beyond - beyond.mean()) * (len(code) / own.sum())
+    return total
+
+
+def _correlate(values: list[Floats], code: Integers, limits: list[Floats]) -> float:
+    """The correlation of both within symbols, cut at the limits; zero without spread."""
+    x, y = (_centre(np.clip(own, -limit, limit), code) for own, limit in zip(values, limits, strict=True))
+    spread = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / spread if spread > 0.0 else 0.0
 
 
 def _bars_of(symbol: SymbolEvidence, steps: int, lag_steps: int, width_ms: int) -> Bars:

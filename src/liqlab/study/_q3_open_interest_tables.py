@@ -39,9 +39,15 @@ OI_EXPLAINED = Table(
         _REGIME,
         _BAR,
         Column("lag_s", COUNT, "s", "open interest is taken so long after the edge of the bar: its publication lag"),
-        Column("r2", FLOAT, "fraction", "share of the variance of OI changes that goes with liquidated quantity"),
+        Column(
+            "r2",
+            FLOAT,
+            "fraction",
+            "share of the variance of OI changes that goes with liquidations, cut at 99 %",
+        ),
         Column("r2_low", FLOAT, "fraction", f"{_BY_BLOCKS}, lower end"),
         Column("r2_high", FLOAT, "fraction", "upper end"),
+        Column("r2_plain", FLOAT, "fraction", "the same with nothing cut: a few large liquidations may decide it"),
         Column("slope", FLOAT, "", "change of OI for each unit liquidated: -1 if every counterparty closes too"),
         Column("slope_low", FLOAT, "", f"{_BY_BLOCKS}, lower end"),
         Column("slope_high", FLOAT, "", "upper end"),
@@ -199,11 +205,11 @@ def compare_forecasts(evidence: Evidence, symbols: Sequence[str]) -> pl.DataFram
 
 
 def _explain(name: str, regime: str, bars: Bars, where: Booleans, lag_s: int = 0) -> tuple[object, ...]:
-    fit = fit_shared_variance(bars, where)
-    slope, against_one = fit.describe_slope(0.0), fit.describe_slope(-1.0)
+    fit, plain = fit_shared_variance(bars, where), fit_shared_variance(bars, where, kept_frac=1.0)
+    slope, against_one = plain.describe_slope(0.0), plain.describe_slope(-1.0)
     width_min = bars.width_ms // MS_PER_MINUTE
     ends = (slope.estimate, slope.ci_low, slope.ci_high, slope.p, against_one.p)
-    return (name, regime, width_min, lag_s, *fit.describe(), *ends, fit.n)
+    return (name, regime, width_min, lag_s, *fit.describe(), plain.r2, *ends, fit.n)
 
 
 def _inside(bars: Bars, regime: int | None) -> Booleans:

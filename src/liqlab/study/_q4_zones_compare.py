@@ -46,7 +46,7 @@ class Comparison:
     def infer(self, horizon_ms: int, config: QuestionConfig) -> BlockInference:
         """The effect with interval and p. Null hypothesis: it is zero; alternative: it is not."""
         if not np.isfinite(self.effect):
-            return BlockInference(*(float("nan"),) * 4, 0, 0, 0)
+            return BlockInference.unknown()
         influence, weights = self.fit.influence[:, -1], self.fit.weights[:, -1]
         return infer_from_influence(self.times_ms, influence, self.effect, horizon_ms, config, weights=weights)
 

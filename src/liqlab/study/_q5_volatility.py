@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from liqlab.core.time import MS_PER_DAY, MS_PER_MINUTE
-from liqlab.stats import estimate_by_influence
 from liqlab.study._evidence import Evidence, Floats, Integers
 from liqlab.study._hypotheses import find_hypothesis
 from liqlab.study._hypotheses_minima import find_shortfall
@@ -15,8 +14,8 @@ from liqlab.study._inference import (
     Answer,
     BlockInference,
     QuestionConfig,
-    choose_block_ms,
     infer_from_influence,
+    infer_mean,
 )
 from liqlab.study._protocol import Finding
 from liqlab.study._q5_volatility_alarms import REACH_MIN, Alarms, raise_alarms
@@ -58,7 +57,7 @@ def answer_q5(evidence: Evidence, config: QuestionConfig) -> Answer:
     """Findings Q5.1 to Q5.4, and what describes forecasts of volatility beside them."""
     quick = select_quick(evidence, find_hypothesis("Q5.1"))
     if not quick.names:
-        findings = tuple(_conclude(name, _nothing(), quick, np.empty(0, np.int64)) for name in _IDS)
+        findings = tuple(_conclude(name, BlockInference.unknown(), quick, np.empty(0, np.int64)) for name in _IDS)
         return Answer("Q5", findings, {table.name: table.empty() for table in _TABLES})
     rows = list_volatility(evidence, quick.names)
     design = Design.of(rows, {"price": rows.price, "rates": rows.rates, "atr": rows.atr, "width": rows.width})
@@ -131,7 +130,7 @@ def _find_loss(
     worth, own = _PERCENT * worth[known], own[known]
     total = float(own.sum())
     if not total > 0.0 or not worth.any():
-        return _conclude(identifier, _nothing(), quick, times, n_days=_count_days(forecasts))
+        return _conclude(identifier, BlockInference.unknown(), quick, times, n_days=_count_days(forecasts))
     estimate = float(worth.sum()) / total
     weights = own * (own.size / total)
     influence = (worth - estimate * own) * (own.size / total)
@@ -151,26 +150,16 @@ def _find_lead(
     """Q5.2: minutes by which the alarm with liquidation rates comes earlier."""
     with_rates, price = alarms[BOTH], alarms[PRICE]
     gain, times = with_rates.lead_min - price.lead_min, price.times_ms
-    found, n_days = _infer_by_t(times, gain, config), _count_days(forecasts)
+    # Most values are zero and few large, which a bootstrap resamples badly.
+    found = infer_mean(times, gain, REACH_MIN * MS_PER_MINUTE, config, resample=False)
+    n_days = _count_days(forecasts)
     note = (
         f"an alarm before {with_rates.recall:.0%} of the transitions with liquidation rates, {price.recall:.0%} "
         f"without; false alarms in 6 h of quiet: {with_rates.false_per_6h:.2g} and {price.false_per_6h:.2g}"
         if gain.size
         else ""
     )
-    return _conclude("Q5.2", found, quick, times, n_days=n_days, n_events=gain.size, n=gain.size, note=note, how="t")
-
-
-def _infer_by_t(times_ms: Integers, values: Floats, config: QuestionConfig) -> BlockInference:
-    """A mean by Student's t over blocks: most values are zero and few large, which a bootstrap resamples badly."""
-    if not values.size or not np.ptp(values) > 0.0:
-        return _nothing()
-    mean = float(values.mean())
-    block_ms = choose_block_ms(times_ms, values - mean, REACH_MIN * MS_PER_MINUTE, config)
-    found = estimate_by_influence(mean, (values - mean) / values.size, times_ms // block_ms)
-    return BlockInference(
-        mean, found.ci_low, found.ci_high, found.p, values.size, found.n_clusters, block_ms // MS_PER_MINUTE
-    )
+    return _conclude("Q5.2", found, quick, times, n_days=n_days, n_events=gain.size, n=gain.size, note=note)
 
 
 def _find_contrast(
@@ -198,12 +187,10 @@ def _conclude(
     n_events: int | Mapping[str, int] | None = None,
     n: int = 0,
     note: str = "",
-    how: str = "bootstrap",
 ) -> Finding:
     """The finding; its blocks are those that hold one of the events."""
     block_ms = max(found.block_min * MS_PER_MINUTE, 2 * _HORIZON_MS)
     n_blocks = np.unique(events_ms // block_ms).size
-    by_t = f"Student's t over {found.n_blocks} blocks of {found.block_min} min"
     return Finding(
         identifier,
         effect=found.estimate,
@@ -212,7 +199,7 @@ def _conclude(
         p=found.p,
         n=n,
         n_blocks=n_blocks,
-        method=f"walk-forward forecasts, {by_t if how == 't' else found.method}",
+        method=f"walk-forward forecasts, {found.method}",
         note="; ".join(text for text in (quick.note, note) if text),
         shortfall=find_shortfall(
             find_hypothesis(identifier),
@@ -222,10 +209,6 @@ def _conclude(
             ticker_interval_s=quick.interval_s,
         ),
     )
-
-
-def _nothing() -> BlockInference:
-    return BlockInference(*(float("nan"),) * 4, 0, 0, 0)
 
 
 def _count_days(forecasts: Mapping[str, Forecasts]) -> float:

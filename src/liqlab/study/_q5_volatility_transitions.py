@@ -69,7 +69,7 @@ def infer_contrast(up: Detection, down: Detection, config: QuestionConfig) -> Bl
     Clarke-Pearson (1988), "Comparing the areas under two or more correlated ROC curves", Biometrics 44.
     """
     if not (up.is_mixed and down.is_mixed):
-        return BlockInference(*(float("nan"),) * 4, 0, 0, 0)
+        return BlockInference.unknown()
     estimate, influence = 0.0, []
     for sign, part in ((1.0, up), (-1.0, down)):
         (with_area, with_influence), (area, without) = (

@@ -100,7 +100,8 @@ def _find_contrast(
     events, matched, outcomes = cascades
     quick, interval_s, note = choose_quick(evidence, find_hypothesis(identifier), events.moments)
     root = np.sqrt(events.notional_usd / _MUSD)
-    found = infer_difference(matched, outcomes, _SHORT_MS, config, first & quick, second & quick, root)
+    calm = matched.calmness
+    found = infer_difference(matched, outcomes, _SHORT_MS, config, first & quick, second & quick, root, calm)
     groups = zip(find_hypothesis(identifier).each_of, (first, second), strict=True)
     return conclude(
         identifier,
@@ -115,7 +116,7 @@ def _find_contrast(
 
 def _find_sweeps(evidence: Evidence, config: QuestionConfig, matched: MatchedMoments, outcomes: Outcomes) -> Finding:
     quick, interval_s, note = choose_quick(evidence, find_hypothesis("Q6.3"), matched.moments)
-    found = infer_excess(matched, outcomes, _SWEEP_MS, config, quick)
+    found = infer_excess(matched, outcomes, _SWEEP_MS, config, quick, weights=matched.calmness)
     everything = np.ones(len(matched.moments), dtype=bool)
     return conclude(
         "Q6.3",

@@ -14,6 +14,7 @@ from liqlab.models import IcResult, WalkForwardResult
 from liqlab.panel import SideCheck, SymbolStatistics
 from liqlab.regimes import RegimeResult
 from liqlab.study._configuration import StudyConfig
+from liqlab.study._inference import Answer
 
 #: Stands for all symbols together.
 ALL = "ALL"
@@ -67,7 +68,9 @@ class Study(RunRecord):
     (mark, else last) known at each full minute (its event_time and known_time) and less than a minute old then.
     `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
     included; `ticker_interval_ms` by symbol, None without a ticker. `regimes` are by symbol; `ic` and `walk_forward`
-    are what features say of the future. `verdicts` are the records of `verdicts.json`, none when no claim was tested.
+    are what features say of the future. `answers` are those of the seven questions, with their exploratory tables and
+    notes, `verdicts` the records of `verdicts.json`; none when no claim was tested. `scorecard` are the records of
+    `scorecard.json`, one for each success criterion.
     """
 
     ticker_interval_ms: Mapping[str, int | None]
@@ -85,4 +88,11 @@ class Study(RunRecord):
     regimes: Mapping[str, RegimeResult]
     ic: IcResult
     walk_forward: WalkForwardResult
+    answers: tuple[Answer, ...]
     verdicts: tuple[dict[str, Any], ...]
+    scorecard: tuple[dict[str, Any], ...]
+
+    @property
+    def question_tables(self) -> Mapping[str, pl.DataFrame]:
+        """The exploratory tables of all answers, by name."""
+        return {name: table for answer in self.answers for name, table in answer.tables.items()}

@@ -71,7 +71,7 @@ def infer_coefficient(
     """
     influence = fit.influence[:, column]
     if not np.isfinite(fit.coefficients[column]) or not influence.any():
-        return BlockInference(*(float("nan"),) * 4, fit.n, 0, 0)
+        return BlockInference.unknown(fit.n)
     estimate = sign * float(fit.coefficients[column])
     times = times_ms[fit.used]
     return infer_from_influence(times, sign * influence, estimate, horizon_ms, config, weights=fit.weights[:, column])

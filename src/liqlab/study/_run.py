@@ -30,11 +30,14 @@ from liqlab.panel import (
 from liqlab.regimes import RegimeResult, list_transitions
 from liqlab.sources import sort_rows
 from liqlab.study._configuration import StudyConfig
-from liqlab.study._evidence import EvidenceBuilder
+from liqlab.study._evidence import Evidence, EvidenceBuilder
+from liqlab.study._inference import Answer
 from liqlab.study._predict import NO_PREDICTION, compute_symbol_regimes, predict, stack_regimes
 from liqlab.study._protocol import verdicts_to_json
 from liqlab.study._questions import answer_all, judge_answers
 from liqlab.study._records import ALL, RunRecord, Study
+from liqlab.study._run_tables import list_answer_tables
+from liqlab.study._scorecard import compute_scorecard, scorecard_to_json
 from liqlab.study._stages import Stages
 from liqlab.study._testable import list_empty_columns, list_not_testable
 from liqlab.study._walk import Gathered, Gatherer, write_day
@@ -143,12 +146,11 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
     with stages.stage("statistics", len(scope.symbols) + 1) as stage:
         near = {symbol: pl.concat(frames) for symbol, frames in gathered.near.items()}
         statistics, side_checks = _describe(lake, config, scope, liquidations, near, stage)
-    verdicts: tuple[dict[str, Any], ...] = ()
+    answers: tuple[Answer, ...] = ()
     if config.test_claims:
-        tables_of = {symbol: result.table for symbol, result in regimes.items()}
-        with stages.timed("questions") as stage:
-            answers = answer_all(evidence.finish(by_symbol, cascades, tables_of), config.questions, stage)
-        verdicts = tuple(verdicts_to_json(judge_answers(answers)))
+        states = {symbol: result.table for symbol, result in regimes.items()}
+        answers, answer_rows = _answer(evidence.finish(by_symbol, cascades, states), config, tables, stages)
+        rows |= answer_rows
     prediction = NO_PREDICTION
     if tables is not None:
         prediction = predict(lake, tables, regimes, scope, config, stages.timed)
@@ -156,7 +158,7 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
     with stages.stage("reconciliation"):
         origin = _describe_origin(lake, config, scope, notes)
     intervals = scope.ticker_interval_ms
-    return Study(
+    study = Study(
         **origin,
         ticker_interval_ms=intervals,
         liquidations=liquidations,
@@ -173,7 +175,9 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
         regimes=regimes,
         ic=prediction.ic,
         walk_forward=prediction.walk_forward,
-        verdicts=verdicts,
+        answers=answers,
+        verdicts=tuple(verdicts_to_json(judge_answers(answers))) if answers else (),
+        scorecard=(),
         not_testable=(
             *list_not_testable(statistics, intervals, config.cascades.price_max_age_s, ratio_rows),
             *list_empty_columns(notes),
@@ -182,6 +186,18 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
         table_rows=rows,
         stages=tuple(stages.records),
     )
+    return replace(study, scorecard=tuple(scorecard_to_json(compute_scorecard(study))))
+
+
+def _answer(
+    evidence: Evidence, config: StudyConfig, tables: Path | None, stages: Stages
+) -> tuple[tuple[Answer, ...], dict[str, int]]:
+    """The answers to the questions, and the rows of their tables, written into the folder `tables`."""
+    with stages.timed("questions") as progress, TableWriter(tables) as writer:
+        answers = answer_all(evidence, config.questions, progress)
+        for table, frame in list_answer_tables(answers):
+            writer.append(table, frame)
+    return answers, dict(writer.rows)
 
 
 def _walk(
