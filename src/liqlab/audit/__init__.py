@@ -39,6 +39,15 @@ from liqlab.audit._population import (
     store_estimands,
     stored_estimands,
 )
+from liqlab.audit._published_fade import (
+    PUBLISHED_FILL_RULES,
+    PublishedFadeParameters,
+    find_fade_signals,
+    make_minute_bars,
+    trade_as_published,
+)
+from liqlab.audit._published_fade_market import PublishedFade, make_fade_market, simulate_as_published
+from liqlab.audit._published_fade_world import RandomWalkConfig, make_random_walk
 from liqlab.audit._score import (
     ALL,
     DetectorScore,
@@ -46,6 +55,11 @@ from liqlab.audit._score import (
     read_detector_input,
     score_detector,
 )
+from liqlab.audit._strategy_audit import StrategyAudit, StrategyAuditConfig, audit_strategy
+from liqlab.audit._strategy_fills import FillCheck, check_fills
+from liqlab.audit._strategy_placebo import PlaceboCheck, check_placebo
+from liqlab.audit._strategy_render import render_strategy_audit
+from liqlab.audit._strategy_truncation import TruncationCheck, check_truncation
 
 __all__ = [
     "ALL",
@@ -55,6 +69,7 @@ __all__ = [
     "PLANTED_BUGS",
     "PLANTED_RELATIONS",
     "POPULATION_SYMBOLS",
+    "PUBLISHED_FILL_RULES",
     "AuditReport",
     "ChainConfig",
     "ColumnCheck",
@@ -62,19 +77,31 @@ __all__ = [
     "Cut",
     "DetectorScore",
     "Estimand",
+    "FillCheck",
     "IcTruth",
+    "PlaceboCheck",
     "PlantedBug",
     "PlantedRelation",
     "Planting",
     "Population",
+    "PublishedFade",
+    "PublishedFadeParameters",
+    "RandomWalkConfig",
     "SeedIc",
     "SeedSums",
     "SelfTest",
+    "StrategyAudit",
+    "StrategyAuditConfig",
+    "TruncationCheck",
     "WorldPopulation",
     "WrongValue",
     "audit_chain",
     "audit_lookahead",
+    "audit_strategy",
+    "check_fills",
     "check_ic_truth",
+    "check_placebo",
+    "check_truncation",
     "choose_cuts",
     "compare_tables",
     "compute_chain",
@@ -82,20 +109,27 @@ __all__ = [
     "compute_population",
     "describe_time",
     "estimate_population",
+    "find_fade_signals",
     "fingerprint",
     "get_estimand",
     "get_planted_bug",
     "judge",
     "list_causal_cascades",
     "list_stale",
+    "make_fade_market",
+    "make_minute_bars",
+    "make_random_walk",
     "match_cascades",
     "measure_ic_truth",
     "read_detector_input",
     "read_estimands",
     "render_ic_truth",
+    "render_strategy_audit",
     "score_detector",
     "self_test_chain",
+    "simulate_as_published",
     "store_estimands",
     "stored_estimands",
+    "trade_as_published",
     "truncate_captures",
 ]
