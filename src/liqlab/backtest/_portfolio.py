@@ -23,6 +23,8 @@ METHODS = (EQUAL, INVERSE_VOLATILITY, RISK_PARITY)
 
 #: A strategy whose deviation is a smaller part of the largest one did not move: rounding is all there is.
 _ALIVE_FRAC = 1e-5
+#: A weight below this is none.
+_LEAST_WEIGHT = 1e-12
 
 _METHOD = Column("method", pl.String(), "", " | ".join(f"`{name}`" for name in METHODS))
 _STRATEGY = Column("strategy", pl.String(), "", "the strategy")
@@ -158,10 +160,10 @@ def cap_weights(weights: Floats, config: PortfolioConfig) -> Floats:
         over = capped > config.max_weight + 1e-15
         excess = float((capped[over] - config.max_weight).sum())
         capped = np.where(over, config.max_weight, capped)
-        room = (capped < config.max_weight) & (capped > 0.0)
+        room = (capped < config.max_weight) & (capped > _LEAST_WEIGHT)
         if excess <= 0.0 or not room.any():
             break
-        capped = np.where(room, capped + excess * capped / float(capped[room].sum()), capped)
+        capped[room] += excess * (capped[room] / float(capped[room].sum()))
     return np.minimum(capped, config.max_weight)
 
 

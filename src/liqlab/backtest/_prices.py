@@ -172,7 +172,11 @@ def _read_day(ticker: pl.DataFrame) -> _TickerDay:
             pl.col("bid", "ask").last(),
         )
         .select(known_ms="last_ms", price="last", low="low", high="high", bid="bid", ask="ask"),
-        rows.select(_STATEMENTS.keys()).filter(pl.struct("next_ms", "rate").rle_id().diff().fill_null(1) != 0),
+        rows.filter(
+            # A rate that stays the same is said anew in each interval, for it counts for its own interval only.
+            pl.struct("next_ms", "rate", pl.col("known_ms") // USUAL_FUNDING_INTERVAL_MS).rle_id().diff().fill_null(1)
+            != 0
+        ).select(_STATEMENTS.keys()),
     )
 
 
