@@ -1,7 +1,7 @@
 """Combinations of exits on 1-second prices: combination-bars per second, and against vectorbt, trades compared.
 
-Run with `python benchmarks/backtest.py`; prints a Markdown table. The comparison needs vectorbt, which pins old packages
-and is no dependency of this project, in an environment of its own:
+Run with `python benchmarks/backtest.py`; prints a Markdown table. The comparison needs vectorbt, which pins old
+packages and is no dependency of this project, in an environment of its own:
 
     python3.11 -m venv /tmp/vbt
     /tmp/vbt/bin/pip install "vectorbt==0.28.5"
@@ -90,13 +90,12 @@ def make_orders(path: PricePath, n: int, seed: int = 2) -> Orders:
 def make_grid(m: int) -> ExitGrid:
     """About `m` combinations of targets, stops, trailing stops and timeouts, trails in all of them."""
     side = max(round(m ** (1 / 3) / 2), 1) * 2
-    full = ExitGrid.product(
+    return ExitGrid.product(
         target_frac=np.linspace(0.003, 0.015, side),
         stop_frac=np.linspace(0.003, 0.012, side // 2),
         trail_frac=np.linspace(0.002, 0.01, side),
         timeout_ms=[900_000, 3_600_000],
     )
-    return full
 
 
 def measure_grid(n_bars: int, m: int, n_orders: int) -> tuple[str, str, str]:
@@ -153,7 +152,8 @@ for _ in range(3):
 records = portfolio.trades.records
 returns = records["return"].groupby(records["col"]).sum().reindex(names, fill_value=0.0)
 counts = records.groupby("col").size().reindex(names, fill_value=0)
-print(json.dumps({"seconds": sorted(seconds)[1], "n": counts.tolist(), "sum": returns.tolist(), "version": vbt.__version__}))
+found = {"seconds": sorted(seconds)[1], "n": counts.tolist(), "sum": returns.tolist()}
+print(json.dumps(found | {"version": vbt.__version__}))
 """
 
 
