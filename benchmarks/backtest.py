@@ -3,9 +3,9 @@
 Run with `python benchmarks/backtest.py`; prints a Markdown table. The comparison needs vectorbt, which pins old
 packages and is no dependency of this project, in an environment of its own:
 
-    python3.11 -m venv /tmp/vbt
-    /tmp/vbt/bin/pip install "vectorbt==0.28.5"
-    python benchmarks/backtest.py --vectorbt /tmp/vbt/bin/python
+    python3.11 -m venv .vectorbt
+    .vectorbt/bin/pip install "vectorbt==0.28.5"
+    python benchmarks/backtest.py --vectorbt .vectorbt/bin/python
 
 There both express the same: long at the close, fixed stop and target watched on closes and filled at the close that
 reached them, no costs. The numbers of trades must be equal, and total returns to 1e-9, before times are printed.
