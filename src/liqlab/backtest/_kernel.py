@@ -5,7 +5,8 @@ The rules are in `docs` and in the docstring of `run_engine`; the tests hold the
 Prices are searched by blocks: a stop, target or limit that the extremes of a whole block do not reach is not looked for
 inside it. A trailing stop skips a block when the block's low stays above the trail that the block's own high would
 give, which is the highest the trail can be anywhere in it. To have one code for both sides, extremes are kept signed:
-row 0 of each array holds (low, high), row 1 (-high, -low), so that the worse side is always down.
+the first half of each array holds (low, high), the second (-high, -low), so that the worse side is always down; `line`
+0 or 1 says which half.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-BLOCK = 32
-BIG_BLOCK = 1_024
+#: Blocks hold 2^4 and 2^7 rows.
+_SHIFT, _BIG_SHIFT = 4, 7
+BLOCK, BIG_BLOCK = 1 << _SHIFT, 1 << _BIG_SHIFT
 
 _TARGET, _STOP, _TRAILING_STOP, _TIMEOUT, _SIGNAL, _SIGNAL_STOP, _GAP, _END_OF_DATA = range(8)
 _NOTHING = -1
@@ -176,14 +178,15 @@ def _bisect_right(values: Integers, begin: int, end: int, value: int) -> int:
 
 
 @_compiled
-def _first_below(low: Floats, block_low: Floats, begin: int, end: int, level: float) -> int:
+def _first_below(low: Floats, block_low: Floats, line: int, begin: int, end: int, level: float) -> int:
     """First row in [begin, end) whose low is strictly below the level; `end` when there is none."""
+    rows, blocks = line * (low.size >> 1), line * (block_low.size >> 1)
     row = begin
     while row < end:
-        if row % BLOCK == 0 and row + BLOCK <= end and not block_low[row // BLOCK] < level:
+        if row & (BLOCK - 1) == 0 and row + BLOCK <= end and not block_low[blocks + (row >> _SHIFT)] < level:
             row += BLOCK
             continue
-        if low[row] < level:
+        if low[rows + row] < level:
             return row
         row += 1
     return end
@@ -246,7 +249,7 @@ def _find_limit_fill(
     elif stop == end and until_ms > market.known_ms[end - 1]:
         status = _END_BEFORE_FILL
     line = 0 if side > 0 else 1
-    row = _first_below(market.low[line], market.block_low[line], begin, stop, side * limit - limit * rules.through)
+    row = _first_below(market.low, market.block_low, line, begin, stop, side * limit - limit * rules.through)
     if row < stop:
         entries.row[i], entries.price[i] = row, limit
     else:
@@ -271,6 +274,7 @@ def _scan(
     block_high: Floats,
     big_low: Floats,
     big_high: Floats,
+    line: int,
     begin: int,
     end: int,
     fixed: float,
@@ -284,21 +288,22 @@ def _scan(
     `fixed` is the level of the stop (-inf: none), `target` must be exceeded (inf: none), `keep` times the peak is the
     trail (NaN: none). The reason is _NOTHING when neither is reached.
     """
+    rows, blocks, bigs = line * (low.size >> 1), line * (block_low.size >> 1), line * (big_low.size >> 1)
     partial = -1
     level = fixed
     if not np.isnan(keep):
         level = max(fixed, peak * keep)
     row = begin
     while row < end:
-        if row % BLOCK == 0:
+        if row & (BLOCK - 1) == 0:
             width, highest = 0, -np.inf
-            if row % BIG_BLOCK == 0 and row + BIG_BLOCK <= end:
-                highest = big_high[row // BIG_BLOCK]
-                if _stays_open(big_low[row // BIG_BLOCK], highest, level, fixed, target, keep, peak):
+            if row & (BIG_BLOCK - 1) == 0 and row + BIG_BLOCK <= end:
+                highest = big_high[bigs + (row >> _BIG_SHIFT)]
+                if _stays_open(big_low[bigs + (row >> _BIG_SHIFT)], highest, level, fixed, target, keep, peak):
                     width = BIG_BLOCK
             if width == 0 and row + BLOCK <= end:
-                highest = block_high[row // BLOCK]
-                if _stays_open(block_low[row // BLOCK], highest, level, fixed, target, keep, peak):
+                highest = block_high[blocks + (row >> _SHIFT)]
+                if _stays_open(block_low[blocks + (row >> _SHIFT)], highest, level, fixed, target, keep, peak):
                     width = BLOCK
             if width > 0:
                 if highest > peak:
@@ -307,16 +312,16 @@ def _scan(
                         level = max(fixed, peak * keep)
                 row += width
                 continue
-        until = min(end, (row // BLOCK + 1) * BLOCK)
+        until = min(end, ((row >> _SHIFT) + 1) << _SHIFT)
         while row < until:
-            if low[row] <= level:
+            if low[rows + row] <= level:
                 return row, (_STOP if level == fixed else _TRAILING_STOP), partial, peak
-            if high[row] > target:
+            if high[rows + row] > target:
                 if share >= 1.0:
                     return row, _TARGET, partial, peak
                 partial, target = row, np.inf
-            if high[row] > peak:
-                peak = high[row]
+            if high[rows + row] > peak:
+                peak = high[rows + row]
                 if not np.isnan(keep):
                     level = max(fixed, peak * keep)
             row += 1
@@ -333,7 +338,7 @@ def _follow(
     """
     code, side, entry, price = decisions.code[i], decisions.side[i], entries.row[i], entries.price[i]
     line = 0 if side > 0 else 1
-    low, high = market.low[line], market.high[line]
+    signed = line * market.price.size
     end = market.begin[code + 1]
     timeout_ms = market.known_ms[entry] + exits.timeout_ms[j]
     signal_ms = decisions.signal_ms[i] + max(rules.delay_ms, 1)
@@ -352,12 +357,13 @@ def _follow(
     keep = 1.0 - side * exits.trail_frac[j]
 
     row, reason, partial, peak = _scan(
-        low,
-        high,
-        market.block_low[line],
-        market.block_high[line],
-        market.big_low[line],
-        market.big_high[line],
+        market.low,
+        market.high,
+        market.block_low,
+        market.block_high,
+        market.big_low,
+        market.big_high,
+        line,
         entry + 1,
         forced,
         fixed,
@@ -376,8 +382,8 @@ def _follow(
             row, reason = entry, _END_OF_DATA
         else:
             level = fixed if np.isnan(keep) else max(fixed, peak * keep)
-            best = side * market.price[row] if is_due else high[row]
-            if low[row] <= level:
+            best = side * market.price[row] if is_due else market.high[signed + row]
+            if market.low[signed + row] <= level:
                 reason = _STOP if level == fixed else _TRAILING_STOP
                 reached = partial < 0 and best > beyond
             else:
@@ -392,7 +398,7 @@ def _follow(
                     else:
                         partial = row
     elif reason != _TARGET:
-        reached = partial < 0 and high[row] > beyond
+        reached = partial < 0 and market.high[signed + row] > beyond
     rows[ENTRY_ROW], rows[PARTIAL_ROW], rows[EXIT_ROW], rows[EXIT_REASON] = entry, partial, row, reason
     return target_price, reached
 
@@ -436,7 +442,7 @@ def _settle(
     if reason != _TARGET:
         observed = market.price[row]
         if reason in (_STOP, _TRAILING_STOP):
-            observed = market.low[0, row] if side > 0 else market.high[0, row]
+            observed = market.low[row] if side > 0 else market.high[row]
             overshoot += rest * side * (market.price[row] - observed) / price
         size = notional_usd * rest * observed / price
         slip = market.half_spread[row] + rules.impact * np.sqrt(size / _IMPACT_NOTIONAL_USD)
@@ -536,17 +542,18 @@ def simulate(
     held_usd = np.zeros(n_symbols)
     exits_step = 1 if exits.weight.size > 1 else 0
     keep_step = 1 if status.size > 1 else 0
+    codes, decision_ms, filled, weight = decisions.code, decisions.decision_ms, entries.status, exits.weight
     trades, total = 0, 0.0
-    for i in range(decisions.code.size):
+    for i in range(codes.size):
         j, k = i * exits_step, i * keep_step
-        code, now_ms = decisions.code[i], decisions.decision_ms[i]
-        notional_usd = rules.notional_usd * exits.weight[j]
-        status[k] = _refuse(entries.status[i], now_ms, code, notional_usd, busy_ms, rest_ms, held_usd, rules)
+        code, now_ms = codes[i], decision_ms[i]
+        notional_usd = rules.notional_usd * weight[j]
+        status[k] = _refuse(filled[i], now_ms, code, notional_usd, busy_ms, rest_ms, held_usd, rules)
         if status[k] != _TRADED:
             continue
         held_usd[code] = notional_usd
-        status[k] = entries.status[i]
-        if entries.status[i] != _TRADED:
+        status[k] = filled[i]
+        if filled[i] != _TRADED:
             busy_ms[code] = entries.until_ms[i]
             continue
         target_price, reached = _follow(market, decisions, exits, entries, rules, i, j, rows[k])

@@ -33,8 +33,8 @@ def stack_paths(paths: Mapping[str, PricePath], symbols: Sequence[str], slippage
         _join(own, lambda path: path.known_ms).astype(np.int64),
         _join(own, lambda path: path.price),
         slippage.half_spread_frac(_join(own, lambda path: path.bid), _join(own, lambda path: path.ask)),
-        signed_low,
-        signed_high,
+        signed_low.ravel(),
+        signed_high.ravel(),
         _fold(signed_low, BLOCK, np.minimum),
         _fold(signed_high, BLOCK, np.maximum),
         _fold(signed_low, BIG_BLOCK, np.minimum),
@@ -66,10 +66,10 @@ def _join(paths: Sequence[PricePath], column: Callable[[PricePath], npt.NDArray[
 
 
 def _fold(values: Floats, width: int, worst: np.ufunc) -> Floats:
-    """The extremes of whole blocks of `width` columns, (2, n // width); what is left over has no block."""
+    """The extremes of whole blocks of `width` columns, row by row; what is left over has no block."""
     blocks = values.shape[1] // width
     folded: Floats = worst.reduce(values[:, : blocks * width].reshape(2, blocks, width), axis=2)
-    return np.ascontiguousarray(folded)
+    return folded.ravel()
 
 
 def make_decisions(orders: Orders) -> Decisions:
