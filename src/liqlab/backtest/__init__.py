@@ -3,12 +3,26 @@
 Strategies decide from what was known; one engine fills every order by one set of rules; nothing reads what came later.
 """
 
+from liqlab.backtest._backtests import (
+    BENCHMARK,
+    BUY_AND_HOLD,
+    DEFAULT,
+    OUT_OF_FOLD,
+    SCALED,
+    VARIANTS,
+    Backtests,
+    StrategyRun,
+    resolve_strategies,
+    run_backtests,
+)
+from liqlab.backtest._backtests_config import BacktestConfig
+from liqlab.backtest._backtests_tables import BACKTEST_TABLES, BENCHMARKS, EXAMPLES, list_tables
 from liqlab.backtest._benchmarks import buy_and_hold, random_entries, random_sides
 from liqlab.backtest._breakdown import BREAKDOWN, compute_breakdown
 from liqlab.backtest._capacity import CAPACITY, Capacity, compute_capacity
 from liqlab.backtest._cascade_fade import CascadeFade, CascadeFadeParameters
 from liqlab.backtest._coarse import describe_coarse
-from liqlab.backtest._engine import run_engine
+from liqlab.backtest._engine import Engine, run_engine
 from liqlab.backtest._equity import compute_daily_returns, compute_equity
 from liqlab.backtest._execution import (
     ExecutionConfig,
@@ -87,20 +101,28 @@ from liqlab.backtest._volatility_breakout import VolatilityBreakout, VolatilityB
 from liqlab.backtest._zone_bounce import ZoneBounce, ZoneBounceParameters
 
 __all__ = [
+    "BACKTEST_TABLES",
+    "BENCHMARK",
+    "BENCHMARKS",
     "BREAKDOWN",
+    "BUY_AND_HOLD",
     "CAPACITY",
     "CHOICES",
+    "DEFAULT",
     "EQUITY",
+    "EXAMPLES",
     "EXIT_REASONS",
     "FILLS",
     "METHODS",
     "METRICS",
     "MIN_TRADES",
     "NEVER",
+    "OUT_OF_FOLD",
     "OUT_OF_SAMPLE",
     "PORTFOLIOS",
     "PORTFOLIO_RETURNS",
     "PORTFOLIO_WEIGHTS",
+    "SCALED",
     "SEARCH_SPACES",
     "SIZING",
     "SKIP_REASONS",
@@ -108,13 +130,17 @@ __all__ = [
     "SURFACE",
     "TRADES",
     "TRIALS",
+    "VARIANTS",
     "Axis",
+    "BacktestConfig",
+    "Backtests",
     "Bars",
     "BestInSample",
     "Capacity",
     "CascadeFade",
     "CascadeFadeParameters",
     "CascadeSteps",
+    "Engine",
     "ExecutionConfig",
     "ExitGrid",
     "FeeModel",
@@ -143,6 +169,7 @@ __all__ = [
     "SlippageModel",
     "Strategy",
     "StrategyFile",
+    "StrategyRun",
     "Surface",
     "SymbolInputs",
     "Trial",
@@ -177,6 +204,7 @@ __all__ = [
     "get_strategy",
     "judge_plateau",
     "lay_exits",
+    "list_tables",
     "load_strategy_file",
     "make_metrics_frame",
     "make_parameters",
@@ -186,6 +214,8 @@ __all__ = [
     "read_inputs",
     "read_price_path",
     "realised_volatility",
+    "resolve_strategies",
+    "run_backtests",
     "run_engine",
     "run_grid",
     "search_strategy",

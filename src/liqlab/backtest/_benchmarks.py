@@ -33,19 +33,18 @@ def random_entries(
     order and do not overlap: the time that they and the `spacing_ms` between them leave free is split at uniform
     points. Where they leave none, they follow one another from the start. Holding times and sides stay together.
     """
+    symbol = trades["symbol"].to_numpy()
+    held_ms = (trades["exit_time"] - trades["entry_time"]).dt.total_milliseconds().to_numpy().astype(np.int64)
+    side = np.where((trades["side"] == LONG).to_numpy(), BUY, SELL)
     parts = {}
     for code, (name, one) in enumerate(inputs.symbols.items()):
-        own = trades.filter(pl.col("symbol") == name)
-        held_ms = (own["exit_time"] - own["entry_time"]).dt.total_milliseconds().to_numpy().astype(np.int64)
         # One stream per symbol: another symbol's trades must not move this one's.
         generator = np.random.default_rng([seed, code])
-        order = generator.permutation(own.height)
+        own = generator.permutation(np.flatnonzero(symbol == name))
         times = one.path.known_ms
         start_ms, end_ms = (int(times[0]), int(times[-1])) if len(times) else (inputs.start_ms, inputs.start_ms)
-        decision_ms = _place(held_ms[order], start_ms, end_ms, spacing_ms, generator)
-        parts[name] = _timed(
-            decision_ms, np.where((own["side"] == LONG).to_numpy(), BUY, SELL)[order], held_ms[order], inputs.end_ms
-        )
+        decision_ms = _place(held_ms[own], start_ms, end_ms, spacing_ms, generator)
+        parts[name] = _timed(decision_ms, side[own], held_ms[own], inputs.end_ms)
     return gather_orders(inputs, parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -58,33 +58,62 @@ def run_engine(
     before it, and the notes say so. Prices too coarse to decide an order give an empty ledger with the reason.
     `ConfigError` for orders out of range.
     """
-    config = config or ExecutionConfig()
-    orders.check()
-    if reason := find_undecidable(paths, orders, config):
-        return empty_ledger(strategy, parameters, len(orders), not_testable=reason)
-    market, decisions, rules = (
-        stack_paths(paths, orders.symbols, config.slippage),
-        make_decisions(orders),
-        make_rules(config),
-    )
+    return Engine(paths, config).run(orders, strategy, parameters, fold)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Prices and rules made ready once, for many sets of orders: `Engine(paths, config).run` is `run_engine`."""
+
+    paths: Mapping[str, PricePath]
+    config: ExecutionConfig | None = None
+    _stacked: dict[tuple[str, ...], kernel.Market] = field(default_factory=dict, repr=False, compare=False)
+
+    def run(self, orders: Orders, strategy: str = "", parameters: str = "", fold: int = -1) -> Ledger:
+        """What the orders would have earned; see `run_engine`."""
+        config = self.config or ExecutionConfig()
+        orders.check()
+        if reason := find_undecidable(self.paths, orders, config):
+            return empty_ledger(strategy, parameters, len(orders), not_testable=reason)
+        market, rules = self._stack(orders.symbols, config), make_rules(config)
+        status, trades = _simulate(market, orders, rules)
+        notional_usd = rules.notional_usd * orders.weight[trades.order]
+        return Ledger(
+            strategy,
+            _make_trades(market, orders, trades, notional_usd, (strategy, parameters, fold)),
+            make_fills(market, orders, trades, notional_usd, rules),
+            {SKIP_REASONS[code]: int(count) for code, count in enumerate(np.bincount(status)) if code and count},
+            (*_notes(orders, trades, config), *describe_coarse(self.paths, orders, config)),
+            len(orders),
+            parameters=parameters,
+        )
+
+    def net_returns(self, orders: Orders) -> Floats:
+        """The column `net_return` of the ledger that `run` would give, (t,), without making the ledger."""
+        config = self.config or ExecutionConfig()
+        orders.check()
+        if find_undecidable(self.paths, orders, config):
+            return np.empty(0)
+        _, trades = _simulate(self._stack(orders.symbols, config), orders, make_rules(config))
+        return trades.values[:, kernel.NET]
+
+    def _stack(self, symbols: tuple[str, ...], config: ExecutionConfig) -> kernel.Market:
+        if symbols not in self._stacked:
+            self._stacked[symbols] = stack_paths(self.paths, symbols, config.slippage)
+        return self._stacked[symbols]
+
+
+def _simulate(market: kernel.Market, orders: Orders, rules: kernel.Rules) -> tuple[Integers, Trades]:
+    """The status of each order (n,), and the trades."""
     n = len(orders)
     status = np.zeros(n, np.int64)
     rows, values = np.zeros((n, kernel.N_ROWS), np.int64), np.zeros((n, kernel.N_VALUES))
+    decisions = make_decisions(orders)
     entries = compute_entries(market, decisions, rules)
     # One order would be taken for "the same of all", which is the same here.
     kernel.simulate(market, decisions, make_exits(orders), entries, rules, status, rows, values, 0, np.empty(0))
     traded = np.flatnonzero(status == 0)
-    trades = Trades(traded, rows[traded], values[traded])
-    notional_usd = rules.notional_usd * orders.weight[traded]
-    return Ledger(
-        strategy,
-        _make_trades(market, orders, trades, notional_usd, (strategy, parameters, fold)),
-        make_fills(market, orders, trades, notional_usd, rules),
-        {SKIP_REASONS[code]: int(count) for code, count in enumerate(np.bincount(status)) if code and count},
-        (*_notes(orders, trades, config), *describe_coarse(paths, orders, config)),
-        n,
-        parameters=parameters,
-    )
+    return status, Trades(traded, rows[traded], values[traded])
 
 
 def _make_trades(

@@ -62,6 +62,8 @@ class SlippageModel:
     def half_spread_frac(self, bid: Floats, ask: Floats) -> Floats:
         """Half the spread as a part of the price, (n,); assumed where bid or ask is unknown or they are crossed."""
         usable = (bid > 0) & (ask >= bid) & np.isfinite(ask)
+        if not usable.any():
+            return np.full(bid.shape, self.assumed_half_spread_bps * BPS)
         known = np.divide(ask - bid, ask + bid, out=np.zeros(bid.shape), where=usable)
         return np.where(usable, known, self.assumed_half_spread_bps * BPS)
 

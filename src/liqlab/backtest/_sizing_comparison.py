@@ -37,7 +37,7 @@ from liqlab.stats import Estimate, estimate_by_influence, sharpe_ratio
 Floats = npt.NDArray[np.float64]
 
 SIZING = Table(
-    "sizing",
+    "backtest_sizing",
     "one way of sizing one strategy's decisions",
     (
         Column("strategy", pl.String(), "", "the strategy"),

@@ -21,8 +21,9 @@ def stack_paths(paths: Mapping[str, PricePath], symbols: Sequence[str], slippage
     own = [paths[symbol] for symbol in symbols if symbol in paths]
     counts = [paths[symbol].known_ms.size if symbol in paths else 0 for symbol in symbols]
     fundings = [paths[symbol].funding_ms.size if symbol in paths else 0 for symbol in symbols]
-    low, high = _join(own, lambda path: path.low), _join(own, lambda path: path.high)
-    signed_low, signed_high = np.stack([low, -high]), np.stack([high, -low])
+    low, high = _view(own, lambda path: path.low), _view(own, lambda path: path.high)
+    block_low, block_high = _fold(low, BLOCK, np.minimum), _fold(high, BLOCK, np.maximum)
+    big_low, big_high = _fold(low, BIG_BLOCK, np.minimum), _fold(high, BIG_BLOCK, np.maximum)
     begin = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     starts = begin[:-1][np.asarray(counts, dtype=np.int64) > 0]
     gaps = [
@@ -30,19 +31,19 @@ def stack_paths(paths: Mapping[str, PricePath], symbols: Sequence[str], slippage
     ]
     return Market(
         begin,
-        _join(own, lambda path: path.known_ms).astype(np.int64),
+        _join(own, lambda path: path.known_ms).astype(np.int64, copy=False),
         _join(own, lambda path: path.price),
-        slippage.half_spread_frac(_join(own, lambda path: path.bid), _join(own, lambda path: path.ask)),
-        signed_low.ravel(),
-        signed_high.ravel(),
-        _fold(signed_low, BLOCK, np.minimum),
-        _fold(signed_high, BLOCK, np.maximum),
-        _fold(signed_low, BIG_BLOCK, np.minimum),
-        _fold(signed_high, BIG_BLOCK, np.maximum),
+        slippage.half_spread_frac(_view(own, lambda path: path.bid), _view(own, lambda path: path.ask)),
+        _sign(low, high),
+        _sign(high, low),
+        _sign(block_low, block_high),
+        _sign(block_high, block_low),
+        _sign(big_low, big_high),
+        _sign(big_high, big_low),
         np.concatenate([np.empty(0, np.int64), *gaps]),
         np.array([paths[symbol].tolerance_ms if symbol in paths else 0 for symbol in symbols], dtype=np.int64),
         np.concatenate([[0], np.cumsum(fundings)]).astype(np.int64),
-        _join(own, lambda path: path.funding_ms).astype(np.int64),
+        _join(own, lambda path: path.funding_ms).astype(np.int64, copy=False),
         _join(own, lambda path: path.funding_rate),
         _join(own, last_price_at_funding),
     )
@@ -65,11 +66,28 @@ def _join(paths: Sequence[PricePath], column: Callable[[PricePath], npt.NDArray[
     return joined
 
 
+def _view(paths: Sequence[PricePath], column: Callable[[PricePath], Floats]) -> Floats:
+    """`_join`, or the path's own column when there is one path: to read, for the kernel wants arrays of its own."""
+    return column(paths[0]) if len(paths) == 1 else _join(paths, column)
+
+
+def _sign(worse: Floats, better: Floats) -> Floats:
+    """(2 n,): the worse extremes for a long, then those for a short with their sign changed."""
+    n = worse.size
+    signed = np.empty(2 * n)
+    signed[:n] = worse
+    np.negative(better, out=signed[n:])
+    return signed
+
+
 def _fold(values: Floats, width: int, worst: np.ufunc) -> Floats:
-    """The extremes of whole blocks of `width` columns, row by row; what is left over has no block."""
-    blocks = values.shape[1] // width
-    folded: Floats = worst.reduce(values[:, : blocks * width].reshape(2, blocks, width), axis=2)
-    return folded.ravel()
+    """The extremes of whole blocks of `width` values, a power of two; what is left over has no block."""
+    folded = values[: values.size // width * width]
+    while width > 1:
+        # Halving is several times as fast as reducing short rows, and picks the same values.
+        folded = worst(folded[0::2], folded[1::2])
+        width //= 2
+    return folded
 
 
 def make_decisions(orders: Orders) -> Decisions:

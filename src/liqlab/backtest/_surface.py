@@ -26,7 +26,7 @@ KEPT_FRAC = 0.5
 ISOLATED, PLATEAU, NOTHING, UNKNOWN = "isolated peak", "plateau", "nothing above zero", "not testable"
 
 SURFACE = Table(
-    "surface",
+    "search_surface",
     "one pair of values of two parameters",
     (
         Column("strategy", pl.String(), "", "the strategy"),

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 DAYS_PER_YEAR = 365.0
 
 TRIALS = Table(
-    "trials",
+    "search_trials",
     "one combination of parameters evaluated on one stretch of time",
     (
         Column("strategy", pl.String(), "", "the strategy"),
