@@ -107,9 +107,9 @@ class Backtests:
         return own[0] if own else None
 
     @property
-    def n_trials(self) -> int:
-        """Combinations of parameters ever evaluated for these strategies."""
-        return sum(search.n_trials for search in self.searches.values())
+    def trials(self) -> Mapping[str, int]:
+        """Combinations of parameters ever evaluated, by strategy."""
+        return {name: search.n_trials for name, search in self.searches.items()}
 
 
 def resolve_strategies(names: Sequence[str] | None) -> tuple[Strategy, ...]:

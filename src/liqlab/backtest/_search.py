@@ -14,7 +14,7 @@ import polars as pl
 from liqlab.backtest._engine import run_engine
 from liqlab.backtest._execution import ExecutionConfig
 from liqlab.backtest._inputs import MarketInputs
-from liqlab.backtest._ledger import Ledger
+from liqlab.backtest._ledger import Ledger, empty_ledger
 from liqlab.backtest._orders import Orders
 from liqlab.backtest._search_config import SearchConfig
 from liqlab.backtest._search_evaluate import (
@@ -76,7 +76,9 @@ def search_strategy(
     stretches = cut_stretches(inputs.start_ms, inputs.end_ms, *days)
     default = evaluate_parameters(strategy, inputs, execution, trials)
     if default.not_testable:
-        return _not_searched(evaluator, default)
+        return _not_searched(evaluator, default, default.not_testable)
+    if len(stretches) < 2:
+        return _not_searched(evaluator, default, _describe_short(config))
     with stage(progress, f"search {strategy.name}", space.size if config.method == "grid" else len(stretches)):
         visit = _visit_grid if config.method == "grid" else _visit_by_sampler
         results = visit(evaluator, stretches, config, progress)
@@ -194,16 +196,12 @@ def _conclude(
     out_of_fold = _trade_folds(evaluator, stretches[1:], [choice.place for choice in chosen])
     overfitting, why_not = _measure_overfitting(results, config)
     whole = _choose(results, config, n_trials)
-    days = (
-        range(stretches[-1].days.stop)
-        if len(stretches) < 2
-        else range(stretches[1].days.start, stretches[-1].days.stop)
-    )
+    days = range(stretches[1].days.start, stretches[-1].days.stop)
     return SearchResult(
         strategy=strategy.name,
         default=default,
         out_of_fold=out_of_fold,
-        out_of_fold_daily=sum_by_day(out_of_fold, days, evaluator.execution) if len(stretches) > 1 else np.empty(0),
+        out_of_fold_daily=sum_by_day(out_of_fold, days, evaluator.execution),
         choices=_list_choices(evaluator, stretches, chosen, out_of_fold),
         trials=trials.table(strategy.name, evaluator.source),
         surface=map_surface(strategy.name, evaluator.space, results.places, results.scores(config)),
@@ -316,10 +314,6 @@ _TIMES = ("train_start", "test_start", "test_end")
 def _notes(
     evaluator: Evaluator, stretches: Sequence[Stretch], chosen: Sequence[_Choice], config: SearchConfig, why_not: str
 ) -> Iterator[str]:
-    if len(stretches) < 2:
-        yield (
-            f"not testable: the data do not reach {config.train_days} days and a midnight, so there is no fold to test"
-        )
     idle = [test.number for test, choice in zip(stretches[1:], chosen, strict=True) if choice.place is None]
     if idle:
         yield (
@@ -343,14 +337,18 @@ def _notes(
 MIN_DAYS = 30
 
 
-def _not_searched(evaluator: Evaluator, default: Ledger) -> SearchResult:
-    """The result where the prices cannot decide the orders."""
+def _describe_short(config: SearchConfig) -> str:
+    return f"the data do not reach {config.train_days} days and a midnight, so there is no fold to test"
+
+
+def _not_searched(evaluator: Evaluator, default: Ledger, reason: str) -> SearchResult:
+    """The result where nothing could be chosen and tested: nothing is out of fold."""
     name, nan = evaluator.strategy.name, math.nan
     n_trials = evaluator.trials.count(name)
     return SearchResult(
         strategy=name,
         default=default,
-        out_of_fold=default,
+        out_of_fold=empty_ledger(name, not_testable=reason),
         out_of_fold_daily=np.empty(0),
         choices=CHOICES.empty(),
         trials=evaluator.trials.table(name, evaluator.source),
@@ -359,7 +357,7 @@ def _not_searched(evaluator: Evaluator, default: Ledger) -> SearchResult:
         best=BestInSample("", nan, nan, 0, n_trials),
         n_trials=n_trials,
         trial_sharpes=np.empty(0),
-        notes=(f"not testable: {default.not_testable}",),
+        notes=(f"not testable: {reason}",),
     )
 
 

@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=False,
         help="leave the seven questions unanswered: no verdicts, and a shorter run",
     )
+    parser.add_argument(
+        "--no-backtest",
+        dest="test_strategies",
+        action="store_const",
+        const=False,
+        help="no backtests: the strategies' claims stay untested, and the run is shorter",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.source,
         arguments.output,
         lake=arguments.lake,
-        config=load_config(arguments, test_claims=arguments.test_claims),
+        config=load_config(arguments, test_claims=arguments.test_claims, test_strategies=arguments.test_strategies),
         csv=arguments.csv,
         workers=arguments.workers,
         progress=arguments.progress,

@@ -32,6 +32,8 @@ _LIBRARIES = (
     "statsmodels",
     "arch",
     "hmmlearn",
+    "optuna",
+    "skfolio",
     "matplotlib",
     "msgspec",
     "isal",
@@ -111,12 +113,16 @@ def _describe_study(study: Study) -> dict[str, Any]:
             for name, statistics in study.statistics.items()
         },
         "side_checks": {name: check.verdict for name, check in study.side_checks.items()},
-        "number_of_trials": study.walk_forward.trials.height,
+        "number_of_trials": {
+            "walk_forward": study.walk_forward.trials.height,
+            "strategies": {} if study.backtests is None else dict(study.backtests.trials),
+        },
         "seed": {
             "regimes": config.regimes.seed,
             "ic": config.ic.seed,
             "walk_forward": config.walk_forward.seed,
             "questions": config.questions.seed,
+            "backtest": config.backtest.seed,
         },
     }
 

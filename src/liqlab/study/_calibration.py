@@ -20,7 +20,9 @@ from liqlab.core.errors import ConfigError
 from liqlab.core.parallel import count_workers, ordered_map
 from liqlab.core.progress import SILENT, Progress, stage
 from liqlab.core.seed_log import SeedLog
-from liqlab.study._evidence_world import simulate_evidence
+from liqlab.study._backtest import find_defaults
+from liqlab.study._configuration import StudyConfig
+from liqlab.study._evidence_world import build_evidence, simulate_recording
 from liqlab.study._hypotheses import HYPOTHESES
 from liqlab.study._inference import QuestionConfig
 from liqlab.study._protocol import Judgement, Verdict
@@ -134,9 +136,11 @@ def _measure(task: _SeedTask) -> SeedOutcomes:
 
     # Seeds run side by side: BLAS threads of one would only wait for those of the other.
     with threadpool_limits(1, "blas"):
-        evidence = simulate_evidence(task.world, task.seed, task.days, task.symbols)
-        answers = answer_all(evidence, replace(task.config, seed=task.seed))
-    return SeedOutcomes(task.seed, {one.hypothesis.id: _to_outcome(one) for one in judge_answers(answers)})
+        recording = simulate_recording(task.world, task.seed, task.days, task.symbols)
+        settings = StudyConfig(questions=replace(task.config, seed=task.seed))
+        answers = answer_all(build_evidence(recording, settings), settings.questions)
+        judgements = judge_answers(answers, find_defaults(recording, settings))
+    return SeedOutcomes(task.seed, {one.hypothesis.id: _to_outcome(one) for one in judgements})
 
 
 def _to_outcome(judgement: Judgement) -> Outcome:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from liqlab.backtest import BacktestConfig, resolve_strategies
 from liqlab.cascades import CascadeConfig
 from liqlab.core.config import bounded, build, check_bounds, load_toml
 from liqlab.core.errors import UserError, unknown_name
@@ -25,7 +26,7 @@ class StudyConfig:
     `symbols` None means all in the data; `start` (included) and `end` (excluded) are ISO texts in UTC and select by
     known time, None means as far as the data goes. With `assumed_delay_s` liquidations count as known that long after
     their event whatever the capture says: for recordings that kept no capture time. Without `test_claims` the seven
-    questions stay unanswered.
+    questions stay unanswered, without `test_strategies` there is no backtest.
     """
 
     symbols: tuple[str, ...] | None = None
@@ -33,6 +34,7 @@ class StudyConfig:
     end: str | None = None
     assumed_delay_s: float | None = bounded(None, 0.0, 3_600.0)
     test_claims: bool = True
+    test_strategies: bool = True
     coverage: CoverageConfig = field(default_factory=CoverageConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     cascades: CascadeConfig = field(default_factory=CascadeConfig)
@@ -42,6 +44,7 @@ class StudyConfig:
     ic: IcConfig = field(default_factory=IcConfig)
     walk_forward: WalkForwardConfig = field(default_factory=WalkForwardConfig)
     questions: QuestionConfig = field(default_factory=QuestionConfig)
+    backtest: BacktestConfig = field(default_factory=BacktestConfig)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -59,6 +62,7 @@ class StudyConfig:
         """Unknown names are found here, not after an hour of work."""
         features = [feature.name for feature in select_features(self.features.features)]
         models = [model.name for model in MODELS]
+        resolve_strategies(self.backtest.strategies)
         for kind, names, known in (
             ("feature", self.walk_forward.features, features),
             ("model", self.walk_forward.models, models),

@@ -39,6 +39,15 @@ def build_evidence(lake: Recording, config: StudyConfig | None = None) -> Eviden
     return builder.finish(liquidations, priced, {symbol: result.table for symbol, result in regimes.items()})
 
 
+def simulate_recording(
+    world: World, seed: int, days: float = 9.0, symbols: Sequence[str] = DEFAULT_SYMBOLS
+) -> FrameLake:
+    """`days` of a simulated market, from `DEFAULT_START_MS` on, as its captures would give it."""
+    end_ms = DEFAULT_START_MS + round(days * MS_PER_DAY)
+    market = simulate_tables(world, symbols, seed, DEFAULT_START_MS, end_ms)
+    return FrameLake(market.liquidations, market.ticker, market.long_short_ratio)
+
+
 def simulate_evidence(
     world: World,
     seed: int,
@@ -46,7 +55,5 @@ def simulate_evidence(
     symbols: Sequence[str] = DEFAULT_SYMBOLS,
     config: StudyConfig | None = None,
 ) -> Evidence:
-    """The evidence of `days` of a simulated market, from `DEFAULT_START_MS` on, as its captures would give it."""
-    end_ms = DEFAULT_START_MS + round(days * MS_PER_DAY)
-    market = simulate_tables(world, symbols, seed, DEFAULT_START_MS, end_ms)
-    return build_evidence(FrameLake(market.liquidations, market.ticker, market.long_short_ratio), config)
+    """The evidence of a simulated recording; see `simulate_recording`."""
+    return build_evidence(simulate_recording(world, seed, days, symbols), config)

@@ -20,8 +20,7 @@ def find_shortfall(
     """The declared minima that the data does not meet, in words; empty when it meets those that are asked about.
 
     Asked about is whatever is not None. `n_events` is by group for a hypothesis with `each_of`, and a group that is
-    absent has none. Data without a ticker has an interval of infinity. What this version of the program cannot test
-    always falls short.
+    absent has none. Data without a ticker has an interval of infinity.
 
     >>> from liqlab.study import find_hypothesis
     >>> find_shortfall(find_hypothesis("Q6.4"), n_events={"at weekends": 31, "on weekdays": 4}, n_weekends=4)
@@ -36,8 +35,7 @@ def find_shortfall(
         (f"{hypothesis.min_days:g} {hypothesis.days}", n_days, hypothesis.min_days),
         (f"{hypothesis.min_weekends} weekends", n_weekends, hypothesis.min_weekends),
     ]
-    problems = [f"needs {hypothesis.pending}"] if hypothesis.pending else []
-    problems += [
+    problems = [
         f"needs {what}, found {found:.4g}" for what, found, least in checks if found is not None and found < least
     ]
     longest = hypothesis.max_ticker_interval_s

@@ -137,7 +137,8 @@ def _declare_strategy(number: int, name: str) -> Hypothesis:
         null="the mean return per trade, net of costs, is zero",
         alternative="the mean return per trade, net of costs, is positive",
         estimand=(
-            "mean net return per trade out of fold, with the strategy's default parameters, in bps of entry notional"
+            "mean net return per trade with the strategy's default parameters, which nothing was chosen by, in bps of "
+            "entry notional"
         ),
         unit="bps",
         delta=1.0,
@@ -150,7 +151,7 @@ def _declare_strategy(number: int, name: str) -> Hypothesis:
         events="trades",
         min_blocks=20,
         max_ticker_interval_s=10.0,
-        pending="a backtest, which this version does not have",
+        needs=("a backtest",),
     )
 
 

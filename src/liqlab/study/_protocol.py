@@ -47,9 +47,8 @@ class Hypothesis:
     `assumptions` and `reading` are for the reader.
 
     What the data must hold: `min_events` of what `events` names, in each of the groups `each_of` where there are any;
-    `min_blocks` blocks of time with events; `min_days` of what `days` names; `min_weekends`; a
-    ticker at least every `max_ticker_interval_s`; and the inputs `needs`. `pending` says what this version of the
-    program lacks to test the claim at all. Raises `ValueError` for a declaration that contradicts itself.
+    `min_blocks` blocks of time with events; `min_days` of what `days` names; `min_weekends`; a ticker at least every
+    `max_ticker_interval_s`; and the inputs `needs`. Raises `ValueError` for a declaration that contradicts itself.
     """
 
     id: str
@@ -76,7 +75,6 @@ class Hypothesis:
     min_weekends: int = 0
     max_ticker_interval_s: float | None = None
     needs: tuple[str, ...] = ()
-    pending: str = ""
 
     def __post_init__(self) -> None:
         if not (self.delta > 0.0 and math.isfinite(self.delta)):
@@ -105,7 +103,6 @@ class Hypothesis:
             (self.min_days, f"{self.min_days:g} {self.days}"),
             (self.min_weekends, f"{self.min_weekends} weekends"),
             (self.max_ticker_interval_s, f"a ticker at least every {self.max_ticker_interval_s or 0:g} s"),
-            (self.pending, self.pending),
         )
         events = [words for _, words in self.event_minima if self.min_events]
         return (*events, *(words for least, words in counts if least), *self.needs)
@@ -156,10 +153,10 @@ def judge_all(hypotheses: Sequence[Hypothesis], findings: Mapping[str, Finding])
     """The verdict on every hypothesis of the family, in its order.
 
     The family is the catalogue: Holm's correction is over all of `hypotheses`, and one that cannot be tested or may not
-    decide counts with p = 1. One that this version cannot test needs no finding. Raises `ValueError` for any other
-    hypothesis without a finding and for a finding without a hypothesis: nothing is dropped silently.
+    decide counts with p = 1. Raises `ValueError` for a hypothesis without a finding and for a finding without a
+    hypothesis: nothing is dropped silently.
     """
-    own = [findings.get(hypothesis.id) or _pending(hypothesis) for hypothesis in hypotheses]
+    own = [_find(hypothesis, findings) for hypothesis in hypotheses]
     strays = sorted(set(findings) - {hypothesis.id for hypothesis in hypotheses})
     misfiled = [name for name, finding in findings.items() if finding.id != name]
     if strays or misfiled:
@@ -219,10 +216,10 @@ def conjoin(hypothesis: Hypothesis, parts: Sequence[Finding]) -> Finding:
     )
 
 
-def _pending(hypothesis: Hypothesis) -> Finding:
-    if not hypothesis.pending:
+def _find(hypothesis: Hypothesis, findings: Mapping[str, Finding]) -> Finding:
+    if hypothesis.id not in findings:
         raise ValueError(f"{hypothesis.id} has no finding: every hypothesis of the family must have one")
-    return Finding(hypothesis.id, shortfall=f"needs {hypothesis.pending}")
+    return findings[hypothesis.id]
 
 
 def _judge(hypothesis: Hypothesis, finding: Finding, p_adjusted: float) -> Judgement:

@@ -8,7 +8,7 @@ from liqlab.core.progress import SILENT, Progress, stage
 from liqlab.study._evidence import Evidence
 from liqlab.study._hypotheses import HYPOTHESES
 from liqlab.study._inference import Answer, QuestionConfig
-from liqlab.study._protocol import Judgement, judge_all
+from liqlab.study._protocol import Finding, Judgement, judge_all
 from liqlab.study._q1_impact import answer_q1
 from liqlab.study._q2_imbalance import answer_q2
 from liqlab.study._q3_open_interest import answer_q3
@@ -46,12 +46,14 @@ def answer_all(
     return tuple(answers)
 
 
-def judge_answers(answers: Iterable[Answer]) -> tuple[Judgement, ...]:
+def judge_answers(answers: Iterable[Answer], strategies: Iterable[Finding]) -> tuple[Judgement, ...]:
     """The verdict on every hypothesis of the catalogue, p-values corrected over all of it.
+
+    `strategies` are the findings of `judge_strategies`.
 
     Raises `ValueError` when two answers have a finding of one hypothesis, or none has that of another.
     """
-    findings = [finding for answer in answers for finding in answer.findings]
+    findings = [*(finding for answer in answers for finding in answer.findings), *strategies]
     by_id = {finding.id: finding for finding in findings}
     if len(by_id) < len(findings):
         raise ValueError("two findings of one hypothesis")

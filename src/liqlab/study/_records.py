@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from liqlab.backtest import Backtests
 from liqlab.lake import FileEntry, Reconciliation
 from liqlab.models import IcResult, WalkForwardResult
 from liqlab.panel import SideCheck, SymbolStatistics
@@ -69,8 +70,9 @@ class Study(RunRecord):
     `example_prices` is the ticker around the largest cascades. `statistics` and `side_checks` are by symbol, `ALL`
     included; `ticker_interval_ms` by symbol, None without a ticker. `regimes` are by symbol; `ic` and `walk_forward`
     are what features say of the future. `answers` are those of the seven questions, with their exploratory tables and
-    notes, `verdicts` the records of `verdicts.json`; none when no claim was tested. `scorecard` are the records of
-    `scorecard.json`, one for each success criterion.
+    notes, `backtests` those of the strategies (None when none were asked for), `verdicts` the records of
+    `verdicts.json`; none when no claim was tested. `scorecard` are the records of `scorecard.json`, one for each
+    success criterion.
     """
 
     ticker_interval_ms: Mapping[str, int | None]
@@ -89,6 +91,7 @@ class Study(RunRecord):
     ic: IcResult
     walk_forward: WalkForwardResult
     answers: tuple[Answer, ...]
+    backtests: Backtests | None
     verdicts: tuple[dict[str, Any], ...]
     scorecard: tuple[dict[str, Any], ...]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from liqlab.backtest import Backtests, TrialLedger, list_tables
 from liqlab.cascades import attach_prices, detect_cascades
 from liqlab.core import schema
 from liqlab.core.progress import SILENT, Progress
@@ -29,6 +30,7 @@ from liqlab.panel import (
 )
 from liqlab.regimes import RegimeResult, list_transitions
 from liqlab.sources import sort_rows
+from liqlab.study._backtest import backtest_recording, judge_strategies
 from liqlab.study._configuration import StudyConfig
 from liqlab.study._evidence import Evidence, EvidenceBuilder
 from liqlab.study._inference import Answer
@@ -42,6 +44,9 @@ from liqlab.study._stages import Stages
 from liqlab.study._testable import list_empty_columns, list_not_testable
 from liqlab.study._walk import Gathered, Gatherer, write_day
 from liqlab.study._writer import TableWriter
+
+#: In the folder of the tables: what was ever tried for each strategy.
+TRIALS_FOLDER = "trials"
 
 
 def run_study(
@@ -59,7 +64,8 @@ def run_study(
 
 
 def describe_study(lake: Lake, config: StudyConfig | None = None, progress: Progress = SILENT) -> Study:
-    """What `run_study` says of the past alone: no features, no coefficients, no forecasts, no claims, no tables.
+    """What `run_study` says of the past alone: no features, no coefficients, no forecasts, no claims, no backtests, no
+    tables.
 
     Raises what `run_study` raises.
     """
@@ -151,9 +157,15 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
         states = {symbol: result.table for symbol, result in regimes.items()}
         answers, answer_rows = _answer(evidence.finish(by_symbol, cascades, states), config, tables, stages)
         rows |= answer_rows
-    prediction = NO_PREDICTION
+    prediction, backtests = NO_PREDICTION, None
     if tables is not None:
         prediction = predict(lake, tables, regimes, scope, config, stages.timed)
+        if config.test_strategies:
+            predictions = prediction.walk_forward.predictions
+            backtests, backtest_rows = backtest(
+                lake, scope, config, tables, stages, stack_regimes(regimes), predictions
+            )
+            rows |= backtest_rows
     rows |= {table.name: frame.height for table, frame in prediction.tables}
     with stages.stage("reconciliation"):
         origin = _describe_origin(lake, config, scope, notes)
@@ -176,7 +188,8 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
         ic=prediction.ic,
         walk_forward=prediction.walk_forward,
         answers=answers,
-        verdicts=tuple(verdicts_to_json(judge_answers(answers))) if answers else (),
+        backtests=backtests,
+        verdicts=_judge(answers, backtests, config, scope) if answers else (),
         scorecard=(),
         not_testable=(
             *list_not_testable(statistics, intervals, config.cascades.price_max_age_s, ratio_rows),
@@ -187,6 +200,31 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
         stages=tuple(stages.records),
     )
     return replace(study, scorecard=tuple(scorecard_to_json(compute_scorecard(study))))
+
+
+def backtest(
+    lake: Lake,
+    scope: Scope,
+    config: StudyConfig,
+    tables: Path,
+    stages: Stages,
+    regimes: pl.DataFrame | None = None,
+    predictions: pl.DataFrame | None = None,
+) -> tuple[Backtests, dict[str, int]]:
+    """The backtests, and the rows of their tables, written into the folder `tables`; what was tried is kept there."""
+    trials = TrialLedger(tables / TRIALS_FOLDER)
+    with stages.timed("backtests") as progress, TableWriter(tables) as writer:
+        found = backtest_recording(lake, scope, config, trials, regimes, predictions, progress)
+        for table, frame in list_tables(found):
+            writer.append(table, frame)
+    return found, dict(writer.rows)
+
+
+def _judge(
+    answers: tuple[Answer, ...], backtests: Backtests | None, config: StudyConfig, scope: Scope
+) -> tuple[dict[str, Any], ...]:
+    strategies = judge_strategies(backtests, config.questions, scope)
+    return tuple(verdicts_to_json(judge_answers(answers, strategies)))
 
 
 def _answer(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
+from liqlab.backtest import BACKTEST_TABLES
 from liqlab.core import schema
 from liqlab.core.schema import Table
 from liqlab.features import FEATURE_DICTIONARY, FEATURE_TABLE
@@ -58,6 +59,7 @@ RESULT_TABLES: tuple[Table, ...] = (
     FEATURE_DICTIONARY,
     *(table for table in PREDICTION_TABLES if table not in schema.TABLES),
     *(table for tables in QUESTION_TABLES.values() for table in tables),
+    *BACKTEST_TABLES,
 )
 
 

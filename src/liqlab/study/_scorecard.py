@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from liqlab.study._backtest import score_strategies
 from liqlab.study._records import ALL, Study
 from liqlab.study._scorecard_measures import (
     Measured,
     ScorecardEvidence,
-    StrategyResult,
     measure_backtests,
     measure_cascades,
     measure_contagion,
@@ -113,7 +113,7 @@ CRITERIA: tuple[Criterion, ...] = (
         "C6",
         "good",
         "At least 1 strategy has Sharpe > 1.0 in-sample",
-        "best annual Sharpe ratio of daily net returns, default parameters, in-sample",
+        "best annual Sharpe ratio of daily net returns, default or scaled parameters, at least 30 trades, in-sample",
         measure_sharpe,
     ),
     Criterion(
@@ -141,7 +141,7 @@ CRITERIA: tuple[Criterion, ...] = (
         "C10",
         "excellent",
         "Multiple strategies with Sharpe > 1.5 in-sample and > 1.0 out-of-sample",
-        "strategies above both, at least two",
+        "strategies above both, at least two; in-sample with default or scaled parameters, out of sample out of fold",
         measure_sharpe_out_of_sample,
     ),
     Criterion(
@@ -161,17 +161,13 @@ CRITERIA: tuple[Criterion, ...] = (
 )
 
 
-def compute_scorecard(
-    study: Study,
-    strategies: Mapping[str, StrategyResult] | None = None,
-    null_rates: Mapping[str, NullRate] | None = None,
-) -> tuple[ScorecardRow, ...]:
+def compute_scorecard(study: Study, null_rates: Mapping[str, NullRate] | None = None) -> tuple[ScorecardRow, ...]:
     """The twelve criteria on a study, in the plan's order.
 
-    `strategies` are the results of the backtest by name; without them the criteria that need it are not testable.
-    `null_rates` by criterion are by default those kept with the package, of the length nearest to the data's.
+    Without backtests the criteria that need them are not testable. `null_rates` by criterion are by default those kept
+    with the package, of the length nearest to the data's.
     """
-    evidence = gather_scorecard(study, strategies)
+    evidence = gather_scorecard(study)
     known = (
         read_null_rates((study.statistics[ALL].covered_hours or 0.0) / _HOURS_PER_DAY)
         if null_rates is None
@@ -181,7 +177,7 @@ def compute_scorecard(
     return tuple(replace(row, null_rate=known.get(row.criterion.id)) for row in rows)
 
 
-def gather_scorecard(study: Study, strategies: Mapping[str, StrategyResult] | None = None) -> ScorecardEvidence:
+def gather_scorecard(study: Study) -> ScorecardEvidence:
     """What of a study the criteria look at."""
     return ScorecardEvidence(
         n_liquidations=study.liquidations.height,
@@ -191,7 +187,7 @@ def gather_scorecard(study: Study, strategies: Mapping[str, StrategyResult] | No
         ic=study.ic.table,
         ic_comparison=study.ic.comparison,
         tables=study.question_tables,
-        strategies=strategies,
+        strategies=None if study.backtests is None else score_strategies(study.backtests),
     )
 
 

@@ -28,6 +28,7 @@ from liqlab.lake import FrameLake
 from liqlab.models import compute_ic
 from liqlab.panel import find_scope
 from liqlab.stats import compute_wilson
+from liqlab.study._backtest import backtest_recording, score_strategies
 from liqlab.study._configuration import StudyConfig
 from liqlab.study._evidence_world import build_evidence
 from liqlab.study._questions import answer_all
@@ -131,13 +132,14 @@ def _score(task: _SeedTask) -> ScoredSeed:
 
 
 def gather_market(lake: FrameLake, config: StudyConfig) -> ScorecardEvidence:
-    """What the criteria look at, of tables in memory: nothing is quarantined there, and there is no backtest."""
+    """What the criteria look at, of tables in memory: nothing is quarantined there."""
     evidence = build_evidence(lake, config)
+    scope = find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage)
     answers = answer_all(evidence, config.questions)
     features, labels = [], [schema.LABELS.empty()]
     for day in iterate_features(
         lake,
-        find_scope(lake, config.symbols, config.start_ms, config.end_ms, config.coverage),
+        scope,
         preset=config.cascades.resolve(),
         config=config.features,
         assumed_delay_s=config.assumed_delay_s,
@@ -154,6 +156,7 @@ def gather_market(lake: FrameLake, config: StudyConfig) -> ScorecardEvidence:
         ic=ic.table,
         ic_comparison=ic.comparison,
         tables={name: table for answer in answers for name, table in answer.tables.items()},
+        strategies=score_strategies(backtest_recording(lake, scope, config)),
     )
 
 
