@@ -4,11 +4,12 @@ Run with `python benchmarks/backtest.py`; prints a Markdown table. The compariso
 packages and is no dependency of this project, in an environment of its own:
 
     python3.11 -m venv .vectorbt
-    .vectorbt/bin/pip install "vectorbt==0.28.5"
+    .vectorbt/bin/pip install "vectorbt==0.28.5" "plotly<6"
     python benchmarks/backtest.py --vectorbt .vectorbt/bin/python
 
-There both express the same: long at the close, fixed stop and target watched on closes and filled at the close that
-reached them, no costs. The numbers of trades must be equal, and total returns to 1e-9, before times are printed.
+There both express the same: long at the close, fixed or trailing stops watched on closes and filled at the close that
+reached them or at the last one, taker fees. For every combination the number of trades must be equal, and total returns
+to 1e-9, before times are printed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +43,10 @@ from liqlab.backtest import (
 Floats = npt.NDArray[np.float64]
 
 START_MS = 1_770_595_200_000
-ROUNDS = 5
-#: Stands for no target in the comparison, for vectorbt's target is filled at the close, as its stop is.
-_STOPS = (0.002, 0.004, 0.006, 0.008, 0.01)
+ROUNDS = 9
+#: Of each kind, fixed and trailing, in the comparison with vectorbt.
+_STOPS = np.linspace(0.001, 0.01, 50)
+_TAKER_BPS = 5.5
 
 
 def main() -> None:
@@ -108,7 +111,7 @@ def measure_grid(n_bars: int, m: int, n_orders: int) -> tuple[str, str, str]:
         trades = run_engine(paths, grid.apply(orders, combination), config).trades
         if trades.height != result.n_trades[combination]:
             raise AssertionError(f"combination {combination} has other trades in the engine")
-        np.testing.assert_allclose(trades["net_return"].sum(), result.net_return_sum[combination], rtol=1e-10)
+        np.testing.assert_allclose(float(trades["net_return"].sum()), result.net_return_sum[combination], rtol=1e-10)
     seconds = _median_seconds(lambda: run_grid(paths, orders, grid, config))
     speed = len(grid) * n_bars / seconds
     what = f"{len(grid):,} combinations x {n_bars:,} one-second bars, {n_orders:,} orders"
@@ -135,13 +138,14 @@ import numpy as np, pandas as pd, vectorbt as vbt
 case = np.load(sys.argv[1])
 close = pd.Series(case["close"])
 entries = pd.Series(case["entries"])
-stops, targets = case["stop_frac"], case["target_frac"]
+last = pd.Series(np.arange(len(close)) == len(close) - 1)
+stops, is_trail = case["stops"], case["is_trail"]
 names = pd.Index(range(len(stops)))
 def run():
     return vbt.Portfolio.from_signals(
-        close, entries.vbt.tile(len(stops), keys=names), False,
-        sl_stop=stops[None, :], tp_stop=targets[None, :], stop_exit_price="close",
-        size=1.0, size_type="amount", init_cash=np.inf, fees=0.0, accumulate=False, freq="1s",
+        close, entries.vbt.tile(len(stops), keys=names), last.vbt.tile(len(stops), keys=names),
+        sl_stop=stops[None, :], sl_trail=is_trail[None, :], stop_exit_price="close", fees=float(case["fees"]),
+        size=1.0, size_type="amount", init_cash=np.inf, accumulate=False, freq="1s",
     )
 run()
 seconds = []
@@ -158,30 +162,34 @@ print(json.dumps(found | {"version": vbt.__version__}))
 
 
 def measure_against_vectorbt(python: Path, n_bars: int) -> list[tuple[str, str, str]]:
-    """Fixed stops and targets on closes in both, equal trades first."""
-    close = make_path(n_bars, seed=3).price
+    """Fixed and trailing stops on closes with fees in both, equal trades first."""
+    close = make_path(n_bars, seed=6).price
     known_ms = START_MS + 1_000 * np.arange(n_bars)
     random = np.random.default_rng(4)
-    rows = np.sort(random.choice(n_bars - 1, 2_000, replace=False))
+    rows = np.sort(random.choice(n_bars - 60, 2_000, replace=False))
     entries = np.zeros(n_bars, dtype=np.bool_)
     entries[rows + 1] = True
-    grid = ExitGrid.product(target_frac=[0.99], stop_frac=np.linspace(0.001, 0.01, 50))
+    fixed, trailing = ExitGrid.product(stop_frac=_STOPS), ExitGrid.product(trail_frac=_STOPS)
+    grid = ExitGrid(
+        *(np.concatenate([getattr(part, field.name) for part in (fixed, trailing)]) for field in fields(fixed))
+    )
     path = PricePath.from_ticks("A", known_ms, close)
     orders = Orders.gather(("A",), 0, known_ms[rows], 1.0)
     config = ExecutionConfig(
-        LatencyModel(0.0), FeeModel(0.0, 0.0), SlippageModel(0.0, 0.0), limits=PositionLimits(cooldown_s=0.0)
+        LatencyModel(0.0), FeeModel(0.0, _TAKER_BPS), SlippageModel(0.0, 0.0), limits=PositionLimits(cooldown_s=0.0)
     )
     own = run_grid({"A": path}, orders, grid, config)
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / "case.npz"
-        np.savez(case, close=close, entries=entries, stop_frac=grid.stop_frac, target_frac=grid.target_frac)
+        kinds = np.repeat([False, True], _STOPS.size)
+        np.savez(case, close=close, entries=entries, stops=np.tile(_STOPS, 2), is_trail=kinds, fees=_TAKER_BPS * 1e-4)
         done = subprocess.run([python, "-c", _VECTORBT, case], check=True, capture_output=True, text=True)
     other = json.loads(done.stdout.splitlines()[-1])
     if own.n_trades.tolist() != other["n"]:
         raise AssertionError(f"trades differ: {own.n_trades.tolist()} and {other['n']}")
     np.testing.assert_allclose(own.net_return_sum, other["sum"], rtol=1e-9, atol=1e-9)
     seconds = _median_seconds(lambda: run_grid({"A": path}, orders, grid, config))
-    what = f"{len(grid)} stops x {n_bars:,} closes, {own.n_trades.sum():,} trades"
+    what = f"{len(grid)} fixed and trailing stops x {n_bars:,} closes, {own.n_trades.sum():,} trades with fees"
     return [
         (f"{what}: liqlab", f"{seconds * 1e3:,.1f} ms", ""),
         (f"the same with vectorbt {other['version']}, equal trades", f"{other['seconds'] * 1e3:,.0f} ms", ""),

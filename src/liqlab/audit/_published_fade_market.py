@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ _NOTIONAL_USD = 10_000.0
 class PublishedFade:
     """The published signals as orders that know only what was known: a limit at the end of the bar that sets it."""
 
-    name = "published_cascade_fade"
+    name = "published_fade"
     description = "The published cascade fade, whose own fill rule earns on a random walk. For tests only"
     Parameters = PublishedFadeParameters
     default = PublishedFadeParameters()
@@ -121,6 +122,20 @@ def make_fade_market(seed: int, config: RandomWalkConfig | None = None) -> Marke
     path = PricePath.from_ticks(WALK_SYMBOL, walk.known_ms, walk.price)
     end_ms = config.start_ms + round(config.days * 24 * 60) * MS_PER_MINUTE
     return MarketInputs.gather(liquidations, {WALK_SYMBOL: path}, config.start_ms, end_ms)
+
+
+@dataclass(frozen=True)
+class FadeMarkets:
+    """`make_fade_market` of each seed, made when it is asked for and not kept."""
+
+    seeds: range
+    config: RandomWalkConfig = field(default_factory=RandomWalkConfig)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __iter__(self) -> Iterator[MarketInputs]:
+        return (make_fade_market(seed, self.config) for seed in self.seeds)
 
 
 def _find_signals(inputs: SymbolInputs, parameters: PublishedFadeParameters) -> tuple[MinuteBars, FadeSignals]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from operator import length_hint
 from typing import Any
 
 import numpy as np
 
 from liqlab.audit._strategy_backtest import Backtest, Simulate, StrategyResult, simulate_honestly, summarise
-from liqlab.audit._strategy_fills import FillCheck, check_fills
-from liqlab.audit._strategy_placebo import PlaceboCheck, check_placebo
-from liqlab.audit._strategy_truncation import TruncationCheck, check_truncation
+from liqlab.audit._strategy_contract import PICKLED, ContractCheck, check_contract
+from liqlab.audit._strategy_fills import LEAST_TRADES, FillCheck, check_fills
+from liqlab.audit._strategy_placebo import PlaceboCheck, check_n_surrogates, check_placebo
+from liqlab.audit._strategy_truncation import check_n_cuts
 from liqlab.backtest import ExecutionConfig, MarketInputs, Orders, Strategy, decide_orders
 from liqlab.core.errors import UserError
 from liqlab.core.progress import SILENT, Progress, stage
@@ -47,15 +49,17 @@ class AuditedFills:
 class StrategyAudit:
     """What the audit of a strategy found.
 
-    `truncation`, `audited` and `engine` are of the first market: the decisions, the fill rule that was audited, and the
-    engine on the same signals where the fill rule was the strategy's own (else None). `results` are what the backtest
-    claims on each market, `honest` what the engine makes of the same signals, empty without `engine`.
+    `contract`, `audited` and `engine` are of the first market: part (a), parts (b) and (c) for the fill rule that was
+    audited, and the same for the engine on the same signals where the fill rule was the strategy's own (else None).
+    `audited` is None, and nothing was traded, when the orders are not valid. `results` are what the backtest claims on
+    each market, `honest` what the engine makes of the same signals, empty without `engine`.
     """
 
     strategy: str
+    parameters: dict[str, Any]
     market: str
-    truncation: TruncationCheck
-    audited: AuditedFills
+    contract: ContractCheck
+    audited: AuditedFills | None
     engine: AuditedFills | None
     results: tuple[StrategyResult, ...]
     honest: tuple[StrategyResult, ...]
@@ -66,14 +70,31 @@ class StrategyAudit:
         return self.engine is not None
 
     @property
+    def has_trades(self) -> bool:
+        """Whether there was a trade on the first market."""
+        return self.audited is not None and self.audited.fills.n_trades > 0
+
+    @property
     def passed(self) -> bool:
-        """Whether all three parts found nothing."""
-        return self.truncation.passed and self.audited.passed
+        """Whether all three parts found nothing; see `not_done` for what they could not look at."""
+        return self.contract.passed and self.audited is not None and self.audited.passed
+
+    @property
+    def not_done(self) -> tuple[str, ...]:
+        """The parts of the audit that could not be done, each with why."""
+        return tuple(_list_undone(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values for JSON; NaN becomes None."""
-        plain: dict[str, Any] = _without_nan({"passed": self.passed, **asdict(self)})
+        head = {"passed": self.passed, "not_done": list(self.not_done)}
+        plain: dict[str, Any] = _without_nan({**head, **asdict(self)})
         return plain
+
+
+def check_effort(n_cuts: int, n_surrogates: int) -> None:
+    """`UserError` for so few cuts or surrogates that they would say nothing."""
+    check_n_cuts(n_cuts)
+    check_n_surrogates(n_surrogates)
 
 
 def audit_strategy(
@@ -88,87 +109,86 @@ def audit_strategy(
 ) -> StrategyAudit:
     """All three parts of the audit on the first market, and the result on each.
 
-    (a) `check_truncation`: decisions at cuts. (b) `check_placebo`: surrogates of the first market, the result on which
-    is placed among them. (c) `check_fills`: every fill of the first market. `markets` are taken one after the other, so
-    that a generator of many needs the memory of two. `simulate` is the strategy's own fill rule, if it has one; then
-    the engine is run on the same signals beside it. `UserError` without a market, and what the strategy raises.
+    (a) `check_contract`: decisions from the past alone, and valid. (b) `check_placebo`: surrogates of the first market,
+    the result on which is placed among them. (c) `check_fills`: every fill of the first market. `markets` are taken one
+    after the other, so that a generator of many needs the memory of two. `simulate` is the strategy's own fill rule, if
+    it has one; then the engine is run on the same signals beside it. `UserError` without a market, and what the
+    strategy raises on the first one.
     """
     config = config or StrategyAuditConfig()
+    check_effort(config.n_cuts, config.n_surrogates)
     chosen = strategy.default if parameters is None else parameters
-    results: list[StrategyResult] = []
-    honest: list[StrategyResult] = []
-    first: _First | None = None
-    with stage(progress, f"{strategy.name} on {market}"):
-        for inputs in markets:
-            backtest, fair = _run_both(inputs, strategy, chosen, simulate, config)
-            first = first or _First(inputs, backtest, fair)
-            results.append(summarise(backtest, inputs))
-            honest += [summarise(fair, inputs)] if fair is not None else []
-            progress.advance()
+    case = _Case(strategy, chosen, simulate, config)
+    rest = iter(markets)
+    first = next(rest, None)
     if first is None:
         raise UserError("the audit needs at least one market; ask for at least one seed")
-    parts = _audit_first(first, strategy, chosen, simulate, config, progress)
-    return StrategyAudit(strategy.name, market, *parts, tuple(results), tuple(honest))
+    contract = check_contract(strategy, first, chosen, config.n_cuts, config.seed, progress)
+    if not contract.has_valid_orders:
+        return StrategyAudit(strategy.name, asdict(chosen), market, contract, None, None, (), ())
+    if not all(item.passed for item in contract.items if item.name == PICKLED):
+        case = replace(case, config=replace(config, workers=1))
+    n_markets = max(length_hint(markets), 1)
+    with stage(progress, f"{strategy.name}: the result", n_markets):
+        backtest, fair = case.run(first)
+        own, honest = _summarise_all(case, first, backtest, fair, rest, progress)
+    audited = case.audit(first, backtest, simulate, progress)
+    engine = None if fair is None else case.audit(first, fair, simulate_honestly, progress)
+    return StrategyAudit(strategy.name, asdict(chosen), market, contract, audited, engine, own, honest)
 
 
 @dataclass(frozen=True)
-class _First:
-    """The first market, the backtest on it, and the engine's where that is another."""
+class _Case:
+    """The strategy with its parameters and fill rule."""
 
-    inputs: MarketInputs
-    backtest: Backtest
-    fair: Backtest | None
+    strategy: Strategy
+    parameters: Any
+    simulate: Simulate
+    config: StrategyAuditConfig
+
+    def run(self, inputs: MarketInputs) -> tuple[Backtest, Backtest | None]:
+        """The backtest on a market, and the engine's where that is another."""
+        task = (inputs, self.strategy, self.parameters, self.config.execution)
+        backtest = self.simulate(*task)
+        return backtest, None if self.simulate is simulate_honestly else simulate_honestly(*task)
+
+    def audit(self, inputs: MarketInputs, backtest: Backtest, simulate: Simulate, progress: Progress) -> AuditedFills:
+        """Parts (b) and (c) for one fill rule."""
+        is_engine = simulate is simulate_honestly
+        orders = decide_orders(self.strategy, inputs, self.parameters) if is_engine else None
+        net = backtest.ledger.trades["net_return"].to_numpy()
+        placebo = check_placebo(
+            self.strategy,
+            inputs,
+            self.parameters,
+            data_net=float(net.mean()) if net.size else math.nan,
+            n_surrogates=self.config.n_surrogates,
+            execution=self.config.execution,
+            simulate=simulate,
+            seed=self.config.seed,
+            workers=self.config.workers,
+            progress=progress,
+        )
+        return AuditedFills(placebo, _check(backtest, orders), backtest.ledger.not_testable)
 
 
-def _audit_first(
-    first: _First,
-    strategy: Strategy,
-    parameters: Any,
-    simulate: Simulate,
-    config: StrategyAuditConfig,
-    progress: Progress,
-) -> tuple[TruncationCheck, AuditedFills, AuditedFills | None]:
-    truncation = check_truncation(strategy, first.inputs, parameters, config.n_cuts, config.seed, progress)
-    fair = None
-    if first.fair is not None:
-        fair = _audit_fills(first.inputs, first.fair, strategy, parameters, simulate_honestly, config, progress)
-    own = _audit_fills(first.inputs, first.backtest, strategy, parameters, simulate, config, progress)
-    return truncation, own, fair
-
-
-def _audit_fills(
-    inputs: MarketInputs,
+def _summarise_all(
+    case: _Case,
+    first: MarketInputs,
     backtest: Backtest,
-    strategy: Strategy,
-    parameters: Any,
-    simulate: Simulate,
-    config: StrategyAuditConfig,
+    fair: Backtest | None,
+    rest: Iterator[MarketInputs],
     progress: Progress,
-) -> AuditedFills:
-    """Parts (b) and (c) for one fill rule."""
-    orders = decide_orders(strategy, inputs, parameters) if simulate is simulate_honestly else None
-    placebo = check_placebo(
-        strategy,
-        inputs,
-        parameters,
-        data_net=summarise(backtest, inputs).net,
-        n_surrogates=config.n_surrogates,
-        execution=config.execution,
-        simulate=simulate,
-        seed=config.seed,
-        workers=config.workers,
-        progress=progress,
-    )
-    return AuditedFills(placebo, _check(backtest, orders), backtest.ledger.not_testable)
-
-
-def _run_both(
-    inputs: MarketInputs, strategy: Strategy, parameters: Any, simulate: Simulate, config: StrategyAuditConfig
-) -> tuple[Backtest, Backtest | None]:
-    backtest = simulate(inputs, strategy, parameters, config.execution)
-    if simulate is simulate_honestly:
-        return backtest, None
-    return backtest, simulate_honestly(inputs, strategy, parameters, config.execution)
+) -> tuple[tuple[StrategyResult, ...], tuple[StrategyResult, ...]]:
+    """The result on each market, and the engine's on each where that is another."""
+    own, honest = [summarise(backtest, first)], [] if fair is None else [summarise(fair, first)]
+    progress.advance()
+    for inputs in rest:
+        backtest, fair = case.run(inputs)
+        own.append(summarise(backtest, inputs))
+        honest += [] if fair is None else [summarise(fair, inputs)]
+        progress.advance()
+    return tuple(own), tuple(honest)
 
 
 def _check(backtest: Backtest, orders: Orders | None) -> FillCheck:
@@ -183,6 +203,29 @@ def _find_payoff(orders: Orders) -> tuple[float | None, float | None]:
     if not len(both) or np.isnan(both).any() or not np.isnan(orders.trail_frac).all() or (both != both[0]).any():
         return None, None
     return float(both[0, 0]), float(both[0, 1])
+
+
+def _list_undone(audit: StrategyAudit) -> Iterator[str]:
+    for item in audit.contract.items:
+        if item.passed is None:
+            yield f"(a) {item.name}: {item.reason}"
+    if audit.audited is None:
+        yield "(b) placebo and (c) fills: orders that are not valid cannot be traded"
+        return
+    n_trades = audit.audited.fills.n_trades
+    why = audit.audited.not_testable or (
+        "the strategy made no trade on the data" if audit.results[0].n_orders else "the strategy gave no order"
+    )
+    if audit.contract.truncation is not None and not audit.contract.truncation.n_compared:
+        yield "(a) later data removed, replaced: there was no order to compare"
+    silent = [check.kind for check in audit.audited.placebo if not check.net]
+    if silent:
+        yield f"(b) placebo, {' and '.join(silent)}: no trade on any surrogate either"
+    if not n_trades:
+        yield f"(b) the place of the data's result among the surrogates: {why}"
+        yield f"(c) fills: {why}"
+    elif n_trades < LEAST_TRADES:
+        yield f"(c) win rate: {n_trades:,} trades say nothing about it, {LEAST_TRADES} are needed"
 
 
 def _without_nan(value: Any) -> Any:

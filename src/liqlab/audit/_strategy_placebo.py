@@ -32,10 +32,11 @@ class PlaceboCheck:
 
     `mean` is what a trade earns there before costs, and with what trading through a limit costs given back (net + fees
     + slippage + funding + limit_overshoot): zero on a martingale, whatever the strategy. It is the total over all
-    surrogates by the number of trades; `standard_error` comes from the totals of the surrogates. `net` are the net
-    totals of the surrogates in order of size, `data_net` that of the data, and `p` the share of surrogates that earn at
-    least as much, the data counted among them. `must_not_lose`: a mean far below zero is wrong too, since the ledger
-    says what its limits cost.
+    surrogates by the number of trades; `standard_error` comes from the totals of the surrogates. `n_trades` is a
+    surrogate's mean number of trades. `net` is what a trade earns after costs in each surrogate that had a trade, in
+    order of size, `data_net` the same of the data, and `p` the share of those that earn at least as much, the data
+    counted among them; NaN without a trade. `must_not_lose`: a mean far below zero is wrong too, since the ledger says
+    what its limits cost.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class PlaceboCheck:
     win_rate: float
     net: tuple[float, ...]
     data_net: float
+    n_as_good: int
     p: float
     must_not_lose: bool
 
@@ -83,6 +85,13 @@ class _Task:
     simulate: Simulate
 
 
+def check_n_surrogates(n_surrogates: int) -> None:
+    """`UserError` when there are too few of each kind."""
+    least = LEAST_SURROGATES * len(SURROGATES)
+    if n_surrogates < least:
+        raise UserError(f"the placebo needs at least {least} surrogates, got {n_surrogates}")
+
+
 def check_placebo(
     strategy: Strategy,
     inputs: MarketInputs,
@@ -99,16 +108,15 @@ def check_placebo(
     """The strategy on `n_surrogates` surrogate markets, an equal number of each kind of `SURROGATES`.
 
     Liquidations keep their times, sides and notional; prices are made anew, and all that follows from them. `data_net`
-    is the net total on the data. With another `simulate` than the engine a ledger need not know what its limits cost:
-    then only to earn is wrong. More than one worker needs strategy, parameters and `simulate` that pickle. `UserError`
-    for fewer than 10 surrogates of a kind.
+    is what a trade earns on the data after costs. With another `simulate` than the engine a ledger need not know what
+    its limits cost: then only to earn is wrong. More than one worker needs strategy, parameters and `simulate` that
+    pickle; the result does not depend on their number. `UserError` for fewer than 10 surrogates of a kind, and what the
+    strategy raises.
     """
+    check_n_surrogates(n_surrogates)
     n_each = -(-n_surrogates // len(SURROGATES))
-    if n_each < LEAST_SURROGATES:
-        raise UserError(
-            f"the placebo needs at least {LEAST_SURROGATES * len(SURROGATES)} surrogates, got {n_surrogates}"
-        )
     chosen = strategy.default if parameters is None else parameters
+    is_engine = simulate is simulate_honestly
     n_workers = min(count_workers(workers), n_surrogates)
     with tempfile.TemporaryDirectory(prefix="liqlab-placebo-") as place:
         source: MarketInputs | Path = inputs
@@ -121,13 +129,16 @@ def check_placebo(
             for number in range(n_each)
         ]
         found = []
-        with stage(progress, f"{strategy.name} where nothing can be earned", len(tasks)):
+        with stage(
+            progress,
+            f"{strategy.name}: surrogates, by {'the engine' if is_engine else 'its own fill rule'}",
+            len(tasks),
+        ):
             for one in ordered_map(_run, tasks, n_workers):
                 found.append(one)
                 progress.advance()
     parts = [found[start : start + n_each] for start in range(0, len(found), n_each)]
-    two_sided = simulate is simulate_honestly
-    return tuple(_judge(kind, part, data_net, two_sided) for kind, part in zip(SURROGATES, parts, strict=True))
+    return tuple(_judge(kind, part, data_net, is_engine) for kind, part in zip(SURROGATES, parts, strict=True))
 
 
 def _run(task: _Task) -> _Surrogate:
@@ -135,7 +146,12 @@ def _run(task: _Task) -> _Surrogate:
     # Each surrogate has its own stream: which worker takes it, and after which, makes no difference.
     generator = np.random.default_rng([task.seed, list(SURROGATES).index(task.kind), task.number])
     surrogate = inputs.with_paths(SURROGATES[task.kind](inputs.paths, generator))
-    return _sum_up(task.simulate(surrogate, task.strategy, task.parameters, task.execution))
+    try:
+        return _sum_up(task.simulate(surrogate, task.strategy, task.parameters, task.execution))
+    except UserError as error:
+        raise UserError(
+            f"{error} (it happened on other prices: {task.kind} {task.number + 1} of the placebo)"
+        ) from error
 
 
 @lru_cache(maxsize=1)
@@ -155,8 +171,8 @@ def _judge(kind: str, found: Sequence[_Surrogate], data_net: float, two_sided: b
     n, fair = np.array([one.n_trades for one in found]), np.array([one.fair for one in found])
     total, n_won = int(n.sum()), sum(one.n_won for one in found)
     nan = float("nan")
-    net = tuple(sorted(one.net for one in found))
-    as_good = sum(value >= data_net for value in net)
+    net = tuple(sorted(one.net / one.n_trades for one in found if one.n_trades))
+    n_as_good = sum(value >= data_net for value in net)
     return PlaceboCheck(
         kind=kind,
         n_surrogates=len(found),
@@ -167,6 +183,7 @@ def _judge(kind: str, found: Sequence[_Surrogate], data_net: float, two_sided: b
         win_rate=n_won / total if total else nan,
         net=net,
         data_net=data_net,
-        p=(1 + as_good) / (1 + len(found)) if np.isfinite(data_net) else nan,
+        n_as_good=n_as_good,
+        p=(1 + n_as_good) / (1 + len(net)) if net and np.isfinite(data_net) else nan,
         must_not_lose=two_sided,
     )

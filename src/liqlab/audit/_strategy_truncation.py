@@ -60,13 +60,26 @@ class ChangedDecision:
 
 
 @dataclass(frozen=True)
+class FailedDecision:
+    """A cut at which the strategy fails, though it decides on all data; `after` as in `ChangedDecision`."""
+
+    cut: Cut
+    after: str
+    message: str
+
+    def describe(self) -> str:
+        """One line."""
+        return f"with everything after {describe_time(self.cut.time_ms)} {self.after} it fails: {self.message}"
+
+
+@dataclass(frozen=True)
 class TruncationCheck:
     """The cuts made, orders compared (over all cuts, each time removed and replaced), and the first change of each."""
 
     cuts: tuple[Cut, ...]
     n_orders: int
     n_compared: int
-    changed: tuple[ChangedDecision, ...]
+    changed: tuple[ChangedDecision | FailedDecision, ...]
 
     @property
     def passed(self) -> bool:
@@ -81,6 +94,12 @@ AFTER: dict[str, Callable[[MarketInputs, int], MarketInputs]] = {
 }
 
 
+def check_n_cuts(n_cuts: int) -> None:
+    """`UserError` for no cut at all."""
+    if n_cuts < 1:
+        raise UserError(f"the audit needs at least one cut, got {n_cuts}")
+
+
 def check_truncation(
     strategy: Strategy,
     inputs: MarketInputs,
@@ -93,22 +112,32 @@ def check_truncation(
 
     Orders with `decision_ms` at or before the cut must be the same in every column, bit for bit; an exit signal after
     the cut is not known there and counts as none. Half of the cuts lie on moments of decision, a quarter on moments of
-    exit signals, the rest anywhere. `UserError` for no cuts, and what the strategy raises.
+    exit signals, the rest anywhere. `UserError` for no cuts, and what the strategy raises on all data; one that it
+    raises only at a cut is a finding.
     """
-    if n_cuts < 1:
-        raise UserError(f"the audit needs at least one cut, got {n_cuts}")
+    check_n_cuts(n_cuts)
     full = decide_orders(strategy, inputs, parameters)
     cuts = _choose_cuts(full, inputs, n_cuts, np.random.default_rng(seed))
-    changed, n_compared = [], 0
-    with stage(progress, "decisions at each cut", len(cuts)):
+    changed: list[ChangedDecision | FailedDecision] = []
+    n_compared = 0
+    with stage(progress, f"{strategy.name}: decisions at each cut", len(cuts)):
         for cut in cuts:
             for after, change in AFTER.items():
-                at_cut = decide_orders(strategy, change(inputs, cut.time_ms), parameters)
                 n_compared += int((full.decision_ms <= cut.time_ms).sum())
-                found = _compare(full, at_cut, cut, after)
+                found = _decide_at(strategy, change(inputs, cut.time_ms), parameters, full, cut, after)
                 changed += [] if found is None else [found]
             progress.advance()
     return TruncationCheck(cuts, len(full), n_compared, tuple(changed))
+
+
+def _decide_at(
+    strategy: Strategy, inputs: MarketInputs, parameters: Any, full: Orders, cut: Cut, after: str
+) -> ChangedDecision | FailedDecision | None:
+    try:
+        at_cut = decide_orders(strategy, inputs, parameters)
+    except UserError as error:
+        return FailedDecision(cut, after, str(error))
+    return compare_orders(full, at_cut, cut, after)
 
 
 def replace_after(inputs: MarketInputs, cut_ms: int) -> MarketInputs:
@@ -160,8 +189,8 @@ def _choose_cuts(orders: Orders, inputs: MarketInputs, n_cuts: int, generator: n
     return tuple(cuts[time_ms] for time_ms in sorted(cuts))
 
 
-def _compare(full: Orders, at_cut: Orders, cut: Cut, after: str) -> ChangedDecision | None:
-    """The first order, by time, that is not the same in both."""
+def compare_orders(full: Orders, at_cut: Orders, cut: Cut, after: str) -> ChangedDecision | None:
+    """The first order decided by the cut, by time, that is not the same in both, bit for bit; None when all are."""
     ours, theirs = _known_by(full, cut.time_ms), _known_by(at_cut, cut.time_ms)
     keys, other_keys = (list(zip(_names(one), one.decision_ms.tolist(), strict=True)) for one in (ours, theirs))
     n_same = next(

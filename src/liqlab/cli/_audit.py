@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from liqlab.cli import _audit_engine, _audit_strategy
+from liqlab.cli._audit_output import FOUND, write_report
 from liqlab.cli._source import split_symbols
 
 if TYPE_CHECKING:
     from liqlab.audit import ChainConfig, SelfTest
-
-FOUND = 1
 
 #: The market that is simulated when no source is given.
 _DAYS = 2.0
@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     _add_features(parts.add_parser("features", help="is any value made from what was not known at its time?"))
     _add_ic(parts.add_parser("ic", help="do information coefficients find what is there, and only that?"))
+    _audit_strategy.add_arguments(parts.add_parser("strategy", help="can the result of a backtest be believed?"))
+    _audit_engine.add_arguments(parts.add_parser("engine", help="does a backtest earn what is there, and only that?"))
     for part in parts.choices.values():
         part.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="errors only")
 
@@ -101,7 +103,7 @@ def _run_features(arguments: argparse.Namespace) -> int:
             report = audit_chain(captures, task, arguments.cuts, **options)
             text, passed, content = report.render(), report.passed, report.to_dict()
     if arguments.output is not None:
-        _write(arguments.output, content)
+        write_report(arguments.output, content)
     if not arguments.quiet:
         print(text)
     return 0 if passed else FOUND
@@ -123,7 +125,7 @@ def _run_ic(arguments: argparse.Namespace) -> int:
         progress=arguments.progress,
     )
     if arguments.output is not None:
-        _write(arguments.output, asdict(truth))
+        write_report(arguments.output, asdict(truth))
     failures = check_ic_truth(truth)
     if not arguments.quiet:
         print(render_ic_truth(truth))
@@ -132,7 +134,7 @@ def _run_ic(arguments: argparse.Namespace) -> int:
     return FOUND if failures else 0
 
 
-_PARTS = {"features": _run_features, "ic": _run_ic}
+_PARTS = {"features": _run_features, "ic": _run_ic, "strategy": _audit_strategy.run, "engine": _audit_engine.run}
 
 
 def _chain_config(arguments: argparse.Namespace) -> ChainConfig:
@@ -211,15 +213,3 @@ def _render_self_test(result: SelfTest) -> str:
 
 def _list_self_test(result: SelfTest) -> dict[str, Any]:
     return {"caught": {name: check is not None for name, check in result.caught.items()}, **result.report.to_dict()}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    import json
-
-    from liqlab.core.errors import EnvironmentFailure
-    from liqlab.core.files import write_text
-
-    try:
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot write {path}: {error.strerror}; choose another -o") from error

@@ -13,6 +13,7 @@ CASCADES = "cascades"
 REGIMES = "regimes"
 IC = "ic"
 WALK_FORWARD = "walk-forward"
+BACKTESTS = "backtests"
 
 
 class ReportFigure(NamedTuple):
