@@ -48,7 +48,7 @@ def test_the_scorecard_is_written_and_shown(results: Path) -> None:
     records = json.loads((results / "scorecard.json").read_text(encoding="utf-8"))
     assert [record["id"] for record in records] == [one.id for one in CRITERIA]
     findings = (results / "FINDINGS_v26_liquidations.md").read_text(encoding="utf-8")
-    section = findings.split("## 10. Scorecard")[1].split("\n## 11.")[0]
+    section = findings.split("## 11. Scorecard")[1].split("\n## 12.")[0]
     assert all(f"| {one.id} |" in section for one in CRITERIA)
     assert "### Question 7" in findings.split("## 9. The seven questions")[1].split("\n## 10.")[0]
 

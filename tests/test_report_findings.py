@@ -97,8 +97,9 @@ def test_data_quality_comes_before_any_finding(dirty: Study) -> None:
         "7. Information coefficients",
         "8. Walk-forward prediction",
         "9. The seven questions",
-        "10. Scorecard",
-        "11. How this was made",
+        "10. Backtests",
+        "11. Scorecard",
+        "12. How this was made",
     ]
 
 

@@ -154,7 +154,12 @@ def test_the_manifest_holds_what_it_takes_to_repeat_the_run(results: Path, study
 
 def test_the_manifest_counts_every_configuration_that_was_tried(results: Path, study: Study) -> None:
     trials = pl.read_parquet(results / "tables" / "walk_forward_trials.parquet")
-    assert manifest_of(results)["number_of_trials"] == trials.height == study.walk_forward.trials.height > 0
+    assert (
+        manifest_of(results)["number_of_trials"]["walk_forward"]
+        == trials.height
+        == study.walk_forward.trials.height
+        > 0
+    )
     configurations = trials.select("target", "horizon_s", "split", "fold", "model", "parameters")
     assert not configurations.is_duplicated().any()
     assert trials["chosen"].sum() < trials.height

@@ -6,6 +6,7 @@ Strategies decide from what was known; one engine fills every order by one set o
 from liqlab.backtest._backtests import (
     BENCHMARK,
     BUY_AND_HOLD,
+    CHOSEN,
     DEFAULT,
     OUT_OF_FOLD,
     SCALED,
@@ -16,7 +17,7 @@ from liqlab.backtest._backtests import (
     run_backtests,
 )
 from liqlab.backtest._backtests_config import BacktestConfig
-from liqlab.backtest._backtests_tables import BACKTEST_TABLES, BENCHMARKS, EXAMPLES, list_tables
+from liqlab.backtest._backtests_tables import BACKTEST_TABLES, BENCHMARKS, EXAMPLES, FROZEN, list_tables
 from liqlab.backtest._benchmarks import buy_and_hold, random_entries, random_sides
 from liqlab.backtest._breakdown import BREAKDOWN, compute_breakdown
 from liqlab.backtest._capacity import CAPACITY, Capacity, compute_capacity
@@ -33,6 +34,7 @@ from liqlab.backtest._execution import (
     PositionLimits,
     SlippageModel,
 )
+from liqlab.backtest._frozen import Frozen, compare_out_of_sample
 from liqlab.backtest._grid import ExitGrid, GridResult, run_grid
 from liqlab.backtest._imbalance_reversal import ImbalanceReversal, ImbalanceReversalParameters
 from liqlab.backtest._inputs import Bars, CascadeSteps, MarketInputs, SymbolInputs, read_inputs
@@ -108,11 +110,13 @@ __all__ = [
     "BUY_AND_HOLD",
     "CAPACITY",
     "CHOICES",
+    "CHOSEN",
     "DEFAULT",
     "EQUITY",
     "EXAMPLES",
     "EXIT_REASONS",
     "FILLS",
+    "FROZEN",
     "METHODS",
     "METRICS",
     "MIN_TRADES",
@@ -145,6 +149,7 @@ __all__ = [
     "ExitGrid",
     "FeeModel",
     "FillModel",
+    "Frozen",
     "FundingModel",
     "FundingTimes",
     "GridResult",
@@ -184,6 +189,7 @@ __all__ = [
     "cap_weights",
     "check_orders",
     "combine_strategies",
+    "compare_out_of_sample",
     "compare_samples",
     "compare_sizings",
     "compute_breakdown",

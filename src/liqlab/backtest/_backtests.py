@@ -40,6 +40,8 @@ Integers = npt.NDArray[np.int64]
 
 #: The variants of a strategy, in the order in which one reads them.
 DEFAULT, SCALED, OUT_OF_FOLD, BENCHMARK = "default", "scaled", "out of fold", "benchmark"
+#: The best combination of a search where it was chosen: no result there, only elsewhere.
+CHOSEN = "chosen in sample"
 VARIANTS = (DEFAULT, SCALED, OUT_OF_FOLD)
 BUY_AND_HOLD = "buy_and_hold"
 RANDOM_ENTRIES, RANDOM_SIDES = "random entries", "random sides"

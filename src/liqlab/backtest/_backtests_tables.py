@@ -13,6 +13,7 @@ from liqlab.backtest._capacity import CAPACITY
 from liqlab.backtest._ledger import EQUITY, FILLS, TRADES
 from liqlab.backtest._metrics import make_metrics_frame
 from liqlab.backtest._metrics_record import METRICS
+from liqlab.backtest._out_of_sample import OUT_OF_SAMPLE
 from liqlab.backtest._portfolio import PORTFOLIO_RETURNS, PORTFOLIO_WEIGHTS, PORTFOLIOS
 from liqlab.backtest._search_tables import CHOICES
 from liqlab.backtest._sizing_comparison import SIZING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from liqlab.backtest._backtests import Backtests, StrategyRun
 
 _STRATEGY = Column("strategy", pl.String(), "", "the strategy")
-_VARIANT = Column("variant", pl.String(), "", "`default`, `scaled`, `out of fold` or `benchmark`")
+_VARIANT = Column("variant", pl.String(), "", "`default`, `scaled`, `out of fold`, `chosen in sample` or `benchmark`")
 
 BENCHMARKS = Table(
     "backtest_benchmarks",
@@ -82,6 +83,10 @@ BACKTEST_TABLES: tuple[Table, ...] = (
     PORTFOLIO_RETURNS,
     EXAMPLES,
 )
+
+
+#: The table of a comparison with other data.
+FROZEN = by_variant(OUT_OF_SAMPLE)
 
 
 def list_tables(backtests: Backtests) -> Iterator[tuple[Table, pl.DataFrame]]:

@@ -183,13 +183,17 @@ def _notes(orders: Orders, trades: Trades, config: ExecutionConfig) -> tuple[str
         notes.append("funding is not charged")
     ends = int(np.count_nonzero(trades.rows[:, kernel.EXIT_REASON] == EXIT_REASONS.index("end of data")))
     if ends:
-        notes.append(f"{ends:,} trades were still open at the end of the prices and are closed at the last one")
+        notes.append(f"{_count(ends)} still open at the end of the prices and closed at the last one")
     gaps = int(np.count_nonzero(trades.rows[:, kernel.EXIT_REASON] == EXIT_REASONS.index("gap")))
     if gaps:
-        notes.append(f"{gaps:,} trades were open during a gap of the prices and are closed at the first price after it")
+        notes.append(f"{_count(gaps)} open during a gap of the prices and closed at the first price after it")
     both = int(np.count_nonzero(trades.values[:, kernel.OPTIMISTIC] != trades.values[:, kernel.GROSS]))
     if both:
         notes.append(
             f"{both:,} stops had their target within reach of the same observation; gross_return_optimistic bounds them"
         )
     return tuple(notes)
+
+
+def _count(n: int) -> str:
+    return "1 trade was" if n == 1 else f"{n:,} trades were"

@@ -59,7 +59,7 @@ OUT_OF_SAMPLE = Table(
 
 @dataclass(frozen=True)
 class Sample:
-    """One strategy on one stretch [start_ms, end_ms]: its ledger and the metrics that `compute_metrics` gave."""
+    """One strategy on one stretch [start_ms, end_ms): its ledger and the metrics that `compute_metrics` gave."""
 
     ledger: Ledger
     metrics: tuple[Metric, ...]
@@ -88,6 +88,8 @@ class OutOfSample:
     def sentence(self) -> str:
         """The same in words."""
         change = self.degradation
+        if not math.isfinite(change.estimate):
+            return f"Not testable: {self.not_testable}."
         text = f"Mean net return per trade changed by {change.estimate * 1e4:+.1f} bps"
         if math.isfinite(change.ci_low):
             text += f" (95 % interval {change.ci_low * 1e4:+.1f} to {change.ci_high * 1e4:+.1f}, p = {change.p:.3f})"
@@ -125,7 +127,7 @@ def _check_frozen(inside: Sample, outside: Sample) -> None:
         found = getattr(inside.ledger, what), getattr(outside.ledger, what)
         if found[0] != found[1]:
             raise UserError(f"out of sample needs the same {what} on both sides, found {found[0]!r} and {found[1]!r}")
-    if inside.start_ms <= outside.end_ms and outside.start_ms <= inside.end_ms:
+    if inside.start_ms < outside.end_ms and outside.start_ms < inside.end_ms:
         raise UserError(
             f"out of sample must be other data: {format_time(outside.start_ms)} to {format_time(outside.end_ms)} UTC "
             f"overlaps {format_time(inside.start_ms)} to {format_time(inside.end_ms)}"

@@ -212,6 +212,7 @@ def _conclude(
             whole.deflated_sharpe,
             whole.n_trades,
             n_trials,
+            {} if whole.place is None else evaluator.space.combination(whole.place),
         ),
         n_trials=n_trials,
         trial_sharpes=results.sharpes() * math.sqrt(DAYS_PER_YEAR),

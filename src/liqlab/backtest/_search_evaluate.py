@@ -91,11 +91,7 @@ class Evaluator:
         """
         entry = self.space.entry_of(combination)
         if entry not in self._decided:
-            longest = {axis.name: axis.values[-1] for axis in self.space.exits if axis.name == "timeout_min"}
-            values = {**{axis.name: combination[axis.name] for axis in self.space.entry}, **longest}
-            self._decided[entry] = decide_orders(
-                self.strategy, self.inputs, make_parameters(self.strategy.default, values)
-            )
+            self._decided[entry] = _decide_entry(self.strategy, self.inputs, self.space, combination)
             while len(self._decided) > _KEPT_DECISIONS:
                 self._decided.popitem(last=False)
         self._decided.move_to_end(entry)
@@ -104,6 +100,20 @@ class Evaluator:
     def reach_of(self, orders: Orders) -> Integers:
         """How long after its decision each order's trade may last; see `_search_folds.reach_of`."""
         return reach_of(orders, self.inputs.paths, self.execution, longest_timeout_ms(self.space))
+
+
+def decide_combination(
+    strategy: Strategy, inputs: MarketInputs, space: SearchSpace, combination: Combination
+) -> Orders:
+    """The orders of one combination of a search space on a market, exits included."""
+    return lay_exits(_decide_entry(strategy, inputs, space, combination), combination)
+
+
+def _decide_entry(strategy: Strategy, inputs: MarketInputs, space: SearchSpace, combination: Combination) -> Orders:
+    """The orders of the entry of a combination, with the longest timeout of the space."""
+    longest = {axis.name: axis.values[-1] for axis in space.exits if axis.name == "timeout_min"}
+    values = {**{axis.name: combination[axis.name] for axis in space.entry}, **longest}
+    return decide_orders(strategy, inputs, make_parameters(strategy.default, values))
 
 
 def longest_timeout_ms(space: SearchSpace) -> int | None:
@@ -135,7 +145,7 @@ def evaluate_parameters(
     orders = decide_orders(strategy, inputs, chosen)
     ledger = run_engine(inputs.paths, orders, execution, strategy.name, text)
     source = fingerprint(strategy, inputs, execution)
-    first, last = inputs.start_ms // MS_PER_DAY, inputs.end_ms // MS_PER_DAY
+    first, last = inputs.start_ms // MS_PER_DAY, max(inputs.end_ms - 1, inputs.start_ms) // MS_PER_DAY
     daily = sum_by_day(ledger, range(first, last + 1), execution)
     net_sum = float(ledger.trades["net_return"].sum())
     trial = Trial(text, WHOLE_SPAN, ledger.trades.height, net_sum, tuple(daily.tolist()))

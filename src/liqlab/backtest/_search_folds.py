@@ -46,7 +46,9 @@ def cut_stretches(start_ms: int, end_ms: int, train_days: int, test_days: int) -
     there on every `test_days` a new one begins. Data that end within it have this one alone.
     """
     first = -(-(start_ms + train_days * MS_PER_DAY) // MS_PER_DAY) * MS_PER_DAY
-    borders = [start_ms, *range(first, end_ms + 1, test_days * MS_PER_DAY), end_ms + 1]
+    # Nothing decided at the midnight with which the data end can trade: it begins no stretch and no day.
+    end = end_ms if end_ms % MS_PER_DAY == 0 and end_ms > start_ms else end_ms + 1
+    borders = [start_ms, *range(first, end, test_days * MS_PER_DAY), end]
     pairs = itertools.pairwise(borders)
     return tuple(Stretch(number, start, end) for number, (start, end) in enumerate(pairs, FIRST_TRAINING))
 

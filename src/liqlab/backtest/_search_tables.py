@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -39,13 +40,15 @@ CHOICES = Table(
 @dataclass(frozen=True)
 class BestInSample:
     """The best combination on all the data, which is no result: `deflated_sharpe` is the probability that its true
-    Sharpe ratio exceeds what luck alone gives the best of `n_trials`. NaN and "" where nothing could be scored."""
+    Sharpe ratio exceeds what luck alone gives the best of `n_trials`. NaN, "" and no combination where nothing could be
+    scored."""
 
     parameters: str
     sharpe: float
     deflated_sharpe: float
     n_trades: int
     n_trials: int
+    combination: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from liqlab import __version__
 from liqlab.cli import (
     _audit,
+    _backtest,
     _calibrate,
     _cascades,
     _detect,
@@ -40,6 +41,7 @@ _COMMANDS = (
     ("ingest", _ingest, "captures into a lake of Parquet tables"),
     ("stats", _stats, "statistics of the liquidations"),
     ("cascades", _cascades, "the cascades in a source"),
+    ("backtest", _backtest, "strategies after costs, searched honestly, beside chance and out of sample"),
     ("features", _features, "the table of features and labels, with its dictionary"),
     ("detect", _detect, "cascades from message lines, as they happen"),
     ("info", _info, "what a folder or file is, how much of it, how many bad lines"),
@@ -49,7 +51,7 @@ _COMMANDS = (
     ("verdicts", _verdicts, "what a run decided on each claim"),
     ("explain", _explain, "one claim: its test, how far to trust it, its result"),
     ("calibrate", _calibrate, "how often each test is wrong where the truth is known"),
-    ("audit", _audit, "is any value made from what was not known at its time?"),
+    ("audit", _audit, "audits of the program itself, and of a strategy's backtest"),
 )
 
 

@@ -10,7 +10,7 @@ from liqlab.report._findings import FINDINGS, render_findings
 from liqlab.report._findings_captions import ReportFigure, list_figures
 from liqlab.report._manifest import build_manifest, describe_origin
 from liqlab.report._results import is_results, prepare_results
-from liqlab.report._run import FeatureOutcome, RunOutcome, run, run_features
+from liqlab.report._run import BacktestOutcome, FeatureOutcome, RunOutcome, run, run_backtests, run_features
 from liqlab.report._stats_text import render_statistics
 from liqlab.report._style import save_figure
 from liqlab.report._text import format_count, format_usd, render_markdown_table, render_table
@@ -25,6 +25,7 @@ from liqlab.report._write import render_study_statistics, write_report
 
 __all__ = [
     "FINDINGS",
+    "BacktestOutcome",
     "FeatureOutcome",
     "ReportFigure",
     "RunOutcome",
@@ -52,6 +53,7 @@ __all__ = [
     "render_verdict_table",
     "render_verdicts_markdown",
     "run",
+    "run_backtests",
     "run_features",
     "save_figure",
     "write_report",

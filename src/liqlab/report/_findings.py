@@ -8,8 +8,10 @@ from dataclasses import replace
 from liqlab.core.schema import LONG
 from liqlab.core.time import MS_PER_HOUR
 from liqlab.regimes import summarise_regimes
+from liqlab.report._findings_backtest import render_backtest_section
 from liqlab.report._findings_calibration import render_calibration
 from liqlab.report._findings_captions import (
+    BACKTESTS,
     CASCADES,
     EVENTS,
     HYPOTHESES,
@@ -35,13 +37,16 @@ from liqlab.report._findings_quality import (
 from liqlab.report._findings_questions import render_questions
 from liqlab.report._findings_scorecard import render_scorecard
 from liqlab.report._findings_walk_forward import render_walk_forward_section
+from liqlab.report._frozen_text import render_frozen_section
 from liqlab.report._manifest import describe_origin
 from liqlab.report._text import format_count, format_usd
 from liqlab.report._verdicts_text import count_verdicts, read_calibration, render_verdicts_markdown
 from liqlab.report._words import join_names, length, percent, plural, sides, span
-from liqlab.study import ALL, QUESTIONS, QuestionConfig, StageRecord, Study
+from liqlab.study import ALL, QUESTIONS, BacktestRecord, QuestionConfig, StageRecord, Study
 
 FINDINGS = "FINDINGS_v26_liquidations.md"
+#: Of backtests on their own.
+BACKTEST_FINDINGS = "FINDINGS_v26_backtest.md"
 
 #: More heat maps than this are named instead of shown.
 _MOST_PICTURES = 6
@@ -92,8 +97,31 @@ def render_findings(
         render_questions(
             study, {name: list(_pictures(figures, name)) for name in QUESTIONS}, "## 9. The seven questions"
         ),
-        render_scorecard(study.scorecard, "## 10. Scorecard"),
-        render_making(study, command, stages or study.stages, outputs),
+        render_backtest_section(
+            study.backtests, study.verdicts, list(_pictures(figures, BACKTESTS)), "## 10. Backtests"
+        ),
+        render_scorecard(study.scorecard, "## 11. Scorecard"),
+        render_making(study, command, stages or study.stages, outputs, "## 12. How this was made"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_backtest_findings(
+    record: BacktestRecord,
+    figures: Sequence[ReportFigure],
+    command: str,
+    stages: Sequence[StageRecord],
+    outputs: Sequence[str],
+) -> str:
+    """The findings of backtests on their own, as Markdown; what the data is worth stands in those of a whole run."""
+    pictures = list(_pictures(figures, BACKTESTS))
+    parts = [
+        "# Findings v26: backtests",
+        f"*{describe_origin(record)}*",
+        "The quality of the data and the verdicts on the strategies are in the findings of `liqlab run`.",
+        render_backtest_section(record.backtests, (), pictures, "## 1. Backtests"),
+        *([render_frozen_section(record.frozen, "## 2. Out of sample")] if record.frozen else []),
+        render_making(record, command, stages, outputs, f"## {3 if record.frozen else 2}. How this was made"),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from liqlab.models import list_liquidation_columns
+from liqlab.report._figures_backtest import list_backtest_figures
 from liqlab.report._figures_cascades import plot_cascade_examples
 from liqlab.report._figures_claims import list_claim_figures
 from liqlab.report._figures_heatmap import plot_price_heatmap
@@ -22,12 +23,31 @@ from liqlab.report._figures_walk_forward import plot_walk_forward
 from liqlab.report._findings_events import describe_minute, list_busiest_minutes
 from liqlab.report._findings_ic import choose_symbol
 from liqlab.report._ic_reading import at_all_times, read_families
-from liqlab.report._report_figure import CASCADES, EVENTS, HYPOTHESES, IC, REGIMES, WALK_FORWARD, ReportFigure
+from liqlab.report._report_figure import (
+    BACKTESTS,
+    CASCADES,
+    EVENTS,
+    HYPOTHESES,
+    IC,
+    REGIMES,
+    WALK_FORWARD,
+    ReportFigure,
+)
 from liqlab.report._text import format_usd
 from liqlab.report._words import percent
 from liqlab.study import ALL, Study
 
-__all__ = ["CASCADES", "EVENTS", "HYPOTHESES", "IC", "REGIMES", "WALK_FORWARD", "ReportFigure", "list_figures"]
+__all__ = [
+    "BACKTESTS",
+    "CASCADES",
+    "EVENTS",
+    "HYPOTHESES",
+    "IC",
+    "REGIMES",
+    "WALK_FORWARD",
+    "ReportFigure",
+    "list_figures",
+]
 
 
 def list_figures(study: Study) -> list[ReportFigure]:
@@ -50,6 +70,7 @@ def list_figures(study: Study) -> list[ReportFigure]:
         ),
         *_predictive(study),
         *list_claim_figures(study.question_tables, study.verdicts),
+        *list_backtest_figures(study.backtests),
     ]
 
 

@@ -12,7 +12,7 @@ from liqlab import __version__
 from liqlab.core.time import MS_PER_HOUR, format_time
 from liqlab.lake import FileEntry, compute_data_hash
 from liqlab.report._words import join_names, plural, span
-from liqlab.study import RunRecord, StageRecord, Study
+from liqlab.study import BacktestRecord, RunRecord, StageRecord, Study
 
 FORMAT = "liqlab-results"
 RUNNING = "running"
@@ -89,6 +89,7 @@ def build_manifest(
         "duplicates": sum(row.duplicates for row in record.reconciliation),
         "reconciliation": [{**asdict(row), "holds": row.holds} for row in record.reconciliation],
         **(_describe_study(record) if isinstance(record, Study) else {}),
+        **({"number_of_trials": dict(record.backtests.trials)} if isinstance(record, BacktestRecord) else {}),
         "not_testable": [asdict(row) for row in record.not_testable],
         "config": record.config.as_dict(),
         "versions": list_versions(),

@@ -14,8 +14,8 @@ from liqlab.lake import is_lake
 from liqlab.report._manifest import FORMAT, RUNNING
 
 MANIFEST = "manifest.json"
-#: Where a run keeps its lake when it is not told another place.
-LAKE = "lake"
+#: Where a run keeps its lakes when it is not told another place.
+LAKE, LAKE_OUT_OF_SAMPLE = "lake", "lake-oos"
 
 #: Files that a run may have made beside its tables; nothing else is ever removed.
 _OUTPUTS = re.compile(
@@ -90,7 +90,8 @@ def _list_foreign(folder: Path) -> list[str]:
     return [
         name
         for name in names
-        if not (name == LAKE and is_lake(folder / LAKE)) and not (name.startswith(".") and name.endswith(".tmp"))
+        if not (name in (LAKE, LAKE_OUT_OF_SAMPLE) and is_lake(folder / name))
+        and not (name.startswith(".") and name.endswith(".tmp"))
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,26 @@ import polars as pl
 from liqlab.core.files import replacing
 from liqlab.core.progress import SILENT, Progress
 from liqlab.lake import IngestSummary, open_source
+from liqlab.report._findings_backtest import say_summary
+from liqlab.report._frozen_text import summarise_frozen
+from liqlab.report._results import LAKE, LAKE_OUT_OF_SAMPLE
 from liqlab.report._words import plural
-from liqlab.report._write import prepare_results, write_features, write_report
-from liqlab.study import ALL, RunRecord, StageRecord, Study, StudyConfig, compute_features, peak_memory_mb, run_study
+from liqlab.report._write import prepare_results, write_backtests, write_features, write_report
+from liqlab.study import (
+    ALL,
+    BacktestRecord,
+    RunRecord,
+    StageRecord,
+    Study,
+    StudyConfig,
+    compute_backtests,
+    compute_features,
+    peak_memory_mb,
+    run_study,
+)
 
-#: Folders inside RESULTS.
-TABLES, LAKE = "tables", "lake"
+#: Folder inside RESULTS.
+TABLES = "tables"
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,20 @@ class FeatureOutcome:
     ingest: IngestSummary | None
     record: RunRecord
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class BacktestOutcome:
+    """What `run_backtests` did: the ingest (None when the source was a lake), the record, the files."""
+
+    ingest: IngestSummary | None
+    record: BacktestRecord
+    files: tuple[Path, ...]
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What came out, in a few sentences."""
+        return (*say_summary(self.record.backtests), *summarise_frozen(self.record.frozen))
 
 
 def run(
@@ -98,6 +127,41 @@ def run_features(
     if csv:
         _write_csv(folder / TABLES, progress)
     return FeatureOutcome(ingested, record, tuple(write_features(record, folder, command, stages)))
+
+
+def run_backtests(
+    source: Path | str,
+    results: Path | str,
+    *,
+    lake: Path | str | None = None,
+    config: StudyConfig | None = None,
+    other: Path | str | None = None,
+    cut: str | None = None,
+    csv: bool = False,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+    command: str = "",
+) -> BacktestOutcome:
+    """The backtests of a source into the folder `results`, and frozen out of sample; see `run`.
+
+    Out of sample is the source `other` (captures are ingested into `results/lake-oos`), or what comes from the time
+    `cut` on.
+    """
+    folder = Path(results)
+    prepare_results(folder)
+    begin = time.perf_counter()
+    home = Path(lake) if lake is not None else folder / LAKE
+    with ExitStack() as stack:
+        opened, ingested = stack.enter_context(open_source(Path(source), home, workers, progress))
+        second = None
+        if other is not None:
+            second, _ = stack.enter_context(open_source(Path(other), folder / LAKE_OUT_OF_SAMPLE, workers, progress))
+        stages = [StageRecord("ingest", time.perf_counter() - begin, peak_memory_mb())]
+        record = compute_backtests(opened, folder / TABLES, config, second, cut, progress)
+    _remove_stale_tables(folder / TABLES, record)
+    if csv:
+        _write_csv(folder / TABLES, progress)
+    return BacktestOutcome(ingested, record, tuple(write_backtests(record, folder, command, stages, progress)))
 
 
 def _remove_stale_tables(tables: Path, study: RunRecord) -> None:

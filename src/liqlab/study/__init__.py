@@ -1,5 +1,6 @@
 """The run: what a lake says, put together for the report; the questions, their protocol and their verdicts."""
 
+from liqlab.study._backtest_record import BacktestRecord, compute_backtests
 from liqlab.study._calibration import Calibration, calibrate
 from liqlab.study._calibration_rates import CalibrationRow, check_calibration, compute_rates, format_rate
 from liqlab.study._calibration_store import build_calibration_page, render_criteria, store_calibration
@@ -50,6 +51,7 @@ __all__ = [
     "VERDICTS",
     "VERDICTS_FILE",
     "Answer",
+    "BacktestRecord",
     "Calibration",
     "CalibrationRow",
     "Finding",
@@ -69,6 +71,7 @@ __all__ = [
     "build_hypotheses_page",
     "calibrate",
     "check_calibration",
+    "compute_backtests",
     "compute_features",
     "compute_rates",
     "compute_scorecard",

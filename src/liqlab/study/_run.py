@@ -101,7 +101,7 @@ def compute_features(
             stage.advance()
         writer.append(FEATURE_DICTIONARY, describe_features(notes))
     return RunRecord(
-        **_describe_origin(lake, config, scope, notes),
+        **describe_origin(lake, config, scope, notes),
         not_testable=list_empty_columns(notes),
         tables=tables,
         table_rows=dict(writer.rows),
@@ -109,7 +109,7 @@ def compute_features(
     )
 
 
-def _describe_origin(lake: Lake, config: StudyConfig, scope: Scope, notes: list[ColumnNote]) -> dict[str, Any]:
+def describe_origin(lake: Lake, config: StudyConfig, scope: Scope, notes: list[ColumnNote]) -> dict[str, Any]:
     """The fields of a `RunRecord` that say what it was made from."""
     return {
         "config": config,
@@ -168,7 +168,7 @@ def _run(lake: Lake, config: StudyConfig, tables: Path | None, progress: Progres
             rows |= backtest_rows
     rows |= {table.name: frame.height for table, frame in prediction.tables}
     with stages.stage("reconciliation"):
-        origin = _describe_origin(lake, config, scope, notes)
+        origin = describe_origin(lake, config, scope, notes)
     intervals = scope.ticker_interval_ms
     study = Study(
         **origin,
