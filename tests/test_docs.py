@@ -136,7 +136,7 @@ def test_the_page_of_commands_is_fresh(
 def test_every_command_is_documented(repository: Path, make_docs: ModuleType, parser: argparse.ArgumentParser) -> None:
     commands = make_docs.list_commands(parser)
     assert {"run", "ingest", "stats", "cascades", "features", "detect", "info", "simulate"} <= set(commands)
-    assert {"score", "worlds", "verdicts", "explain", "audit"} <= set(commands)
+    assert {"score", "worlds", "verdicts", "explain", "audit", "backtest"} <= set(commands)
     generated = (repository / "docs" / "commands.md").read_text(encoding="utf-8")
     readme = (repository / "README.md").read_text(encoding="utf-8")
     for name in commands:
@@ -151,7 +151,7 @@ def test_the_readme_names_every_audit_and_counts_the_planted_bugs(
 ) -> None:
     readme = (repository / "README.md").read_text(encoding="utf-8")
     audits = make_docs.list_commands(make_docs.list_commands(parser)["audit"])
-    assert {"features", "ic"} <= set(audits)
+    assert {"features", "ic", "strategy", "engine"} <= set(audits)
     for name in audits:
         assert f"`liqlab audit {name}" in readme
     assert f"each of {len(PLANTED_BUGS)} planted bugs" in readme
