@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,16 @@ def load_study_config(path: Path | None = None, **overrides: Any) -> StudyConfig
     Nested overrides are dictionaries: `cascades={"preset": "p95"}`. Raises `ConfigError` for unknown keys, wrong types
     and values out of range.
     """
-    values = {} if path is None else load_toml(path)
+    return build(StudyConfig, _merge({} if path is None else load_toml(path), overrides))
+
+
+def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with those overrides that are not None, table by table."""
+    merged = dict(values)
     for key, value in overrides.items():
-        if isinstance(value, dict):
-            given = {name: item for name, item in value.items() if item is not None}
-            values[key] = {**values.get(key, {}), **given}
+        if isinstance(value, Mapping):
+            own = merged.get(key, {})
+            merged[key] = _merge(own, value) if isinstance(own, Mapping) else own
         elif value is not None:
-            values[key] = value
-    return build(StudyConfig, values)
+            merged[key] = value
+    return merged
