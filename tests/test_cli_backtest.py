@@ -62,13 +62,14 @@ def test_cash_and_positions_of_every_run_make_its_equity(results: Path) -> None:
         assert curve["equity"][-1] - curve["equity"][0] == pytest.approx(earned, abs=1e-6)
 
 
-def test_nothing_after_the_cut_is_traded_in_sample_and_nothing_before_it_outside(results: Path, market: Market) -> None:
+def test_nothing_after_the_cut_is_traded_in_sample_and_nothing_before_it_outside(results: Path) -> None:
     manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
     end_ms = manifest["time_span"]["end_ms"]
     assert table(results, "trades")["decision_time"].to_physical().max() <= end_ms  # type: ignore[operator]
     assert manifest["number_of_trials"].keys() == {"clock", "imbalance_reversal"}
     text = (results / "liquidations_backtest_out_of_sample.txt").read_text(encoding="utf-8")
-    assert "In sample:" in text and "Out of sample:" in text
+    assert "In sample:" in text
+    assert "Out of sample:" in text
     assert "nan" not in text
     assert max(map(len, text.splitlines())) <= 100
 

@@ -39,6 +39,11 @@ def squeeze(recording: Study) -> Study:
     return recording
 
 
+BACKTEST_FIGURES = [
+    f"liquidations_backtest_{name}.png" for name in ("equity", "chance", "trades", "surface", "capacity")
+]
+
+
 def part(text: str, title: str) -> str:
     """From a heading to the next one of the same or a higher level."""
     level = re.escape(title.split(" ")[0])
@@ -141,7 +146,7 @@ def test_records_that_do_not_add_up_are_said_loudly_and_first(dirty: Study) -> N
     assert text.index("RECORDS DO NOT ADD UP") < text.index(warning) < text.index("## Summary")
     assert "**DOES NOT HOLD**" in part(text, "### What was read")
     rescored = replace(broken, scorecard=tuple(scorecard_to_json(compute_scorecard(broken))))
-    assert table_rows(part(render_findings(rescored), "## 10."))[0][5] == "not met"
+    assert table_rows(part(render_findings(rescored), "## 11."))[0][5] == "not met"
 
 
 def test_contradicted_sides_stand_above_everything_else(dirty: Study) -> None:
@@ -337,7 +342,7 @@ def test_the_plan_asks_for_fifty_cascades(dirty: Study, count: int, verdict: str
     cascades = pl.concat([dirty.cascades.head(1)] * count)
     many = replace(dirty, cascades=cascades)
     scored = replace(many, scorecard=tuple(scorecard_to_json(compute_scorecard(many, null_rates={}))))
-    rows = table_rows(part(render_findings(scored), "## 10."))
+    rows = table_rows(part(render_findings(scored), "## 11."))
     assert rows[1][3] == f"{count} cascades, preset `plan`"
     assert rows[1][5].strip("*") == verdict
 
@@ -361,7 +366,9 @@ def test_each_figure_is_embedded_once_with_its_caption(dirty: Study) -> None:
         "liquidations_lead_lag.png",
         "liquidations_zone_scorecard.png",
         "liquidations_contagion.png",
+        *(name for name in BACKTEST_FIGURES if name in {figure.file for figure in figures}),
     ]
+    assert "liquidations_backtest_equity.png" in {figure.file for figure in figures}
     for figure in figures:
         assert text.count(f"]({figure.file})\n\n*{figure.caption}*") == 1
 
@@ -382,7 +389,7 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
     config = load_study_config(
         symbols=("BTCUSDT",), start="2026-02-09", cascades={"max_gap_s": 7.5, "preset": "p95"}, assumed_delay_s=1.0
     )
-    text = part(render_findings(replace(dirty, config=config)), "## 11.")
+    text = part(render_findings(replace(dirty, config=config)), "## 12.")
     (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
     assert tomllib.loads(toml)["cascades"]["max_gap_s"] == 7.5
     path = tmp_path / "study.toml"
@@ -392,7 +399,7 @@ def test_the_configuration_in_the_document_repeats_the_run(dirty: Study, tmp_pat
 
 def test_the_seeds_of_all_random_numbers_are_in_the_configuration_that_the_end_shows(dirty: Study) -> None:
     config = load_study_config(regimes={"seed": 11}, ic={"seed": 12}, walk_forward={"seed": 13})
-    text = part(render_findings(replace(dirty, config=config)), "## 11.")
+    text = part(render_findings(replace(dirty, config=config)), "## 12.")
     assert "Random numbers (resampling, starts, trees) come from the seeds below" in prose(text)
     (toml,) = re.findall(r"```toml\n(.*?)\n```", text, re.DOTALL)
     shown = tomllib.loads(toml)
@@ -421,7 +428,7 @@ def test_regimes_features_coefficients_and_forecasts_are_those_of_the_study(dirt
 def test_the_end_says_command_stages_and_files(dirty: Study) -> None:
     stages = (StageRecord("ingest", 1.5, 210.0), StageRecord("figures", 2.0, 300.0))
     text = part(
-        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 11."
+        render_findings(dirty, (), "liqlab run captures -o results", stages, ["tables/ticker.parquet"]), "## 12."
     )
     assert "liqlab run captures -o results" in text
     assert table_rows(text) == [["ingest", "1.5", "210"], ["figures", "2.0", "300"], ["sum", "3.5", "300"]]

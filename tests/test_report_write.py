@@ -107,6 +107,12 @@ def test_a_run_writes_the_deliverables_under_their_names(results: Path) -> None:
         "liquidations_lead_lag.png",
         "liquidations_zone_scorecard.png",
         "liquidations_contagion.png",
+        "liquidations_backtest_equity.png",
+        "liquidations_backtest_chance.png",
+        "liquidations_backtest_trades.png",
+        "liquidations_backtest_BTCUSDT.txt",
+        "liquidations_backtest_ETHUSDT.txt",
+        "liquidations_backtest_ALL.txt",
         "verdicts.json",
         "scorecard.json",
         "manifest.json",
@@ -117,9 +123,9 @@ def test_a_run_writes_the_deliverables_under_their_names(results: Path) -> None:
         assert path.stat().st_size > 10_000
 
 
-def test_the_manifest_names_every_file_but_itself_and_the_hidden_note_for_the_next_run(results: Path) -> None:
-    hidden = {name for name in files_of(results) if Path(name).name.startswith(".")}
-    assert hidden <= {"tables/.prediction.json"}
+def test_the_manifest_names_every_file_but_itself_and_what_is_kept_for_the_next_run(results: Path) -> None:
+    hidden = {name for name in files_of(results) if Path(name).name.startswith(".") or "/trials/" in name}
+    assert {name for name in hidden if "/trials/" not in name} <= {"tables/.prediction.json"}
     assert set(manifest_of(results)["outputs"]) == files_of(results) - hidden - {"manifest.json"}
 
 
@@ -141,6 +147,7 @@ def test_the_manifest_holds_what_it_takes_to_repeat_the_run(results: Path, study
         "ic": config.ic.seed,
         "walk_forward": config.walk_forward.seed,
         "questions": config.questions.seed,
+        "backtest": config.backtest.seed,
     }
     assert manifest["config"] == json.loads(json.dumps(study.config.as_dict()))
     assert manifest["row_counts"] == dict(study.table_rows)

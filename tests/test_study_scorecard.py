@@ -207,11 +207,13 @@ def test_a_study_has_the_whole_scorecard_as_plain_values(market: Market) -> None
     assert records[0]["met"] is True
 
 
-def test_the_results_of_a_backtest_fill_what_was_missing(market: Market) -> None:
-    rows = {row.criterion.id: row for row in compute_scorecard(market.study, STRATEGIES, {})}
-    assert rows["C6"].status == "met"
-    assert rows["C10"].status == "not met"
+def test_the_backtests_of_a_study_are_scored_and_without_them_their_criteria_are_not_testable(market: Market) -> None:
+    assert market.study.backtests is not None
+    rows = {row.criterion.id: row for row in compute_scorecard(market.study, {})}
+    assert rows["C4"].measured.met is not None
     assert all(row.null_rate is None for row in rows.values())
+    rows = {row.criterion.id: row for row in compute_scorecard(replace(market.study, backtests=None), {})}
+    assert [rows[name].status for name in ("C4", "C6", "C10")] == ["not testable"] * 3
 
 
 def scorecard_of(*flags: Mapping[str, bool | None], days: float = 9.0, world: str = "null") -> NullScorecard:
@@ -294,7 +296,7 @@ def test_a_short_null_world_is_scored_by_the_runs_own_functions() -> None:
     assert seed.met["C1"] is True
     assert seed.met["C3"] is True
     assert seed.met["C5"] is not None
-    assert seed.met["C4"] is None
+    assert seed.met["C4"] is not None
 
 
 def test_the_command_stores_rates_and_prints_each_criterion(
