@@ -152,7 +152,7 @@ def run_backtests(
             for variant, parameters in variants.items():
                 orders = decide_orders(strategy, inputs, parameters)
                 runs.append(market.run(strategy, variant, parameters, orders))
-            runs.append(market.describe(OUT_OF_FOLD, search.out_of_fold))
+            runs.append(market.describe(OUT_OF_FOLD, search.out_of_fold, market.draw(search.out_of_fold)))
             sizings.append(_compare_sizes(strategy, market, forecasts))
             progress.advance()
         notes += [f"{strategy.name}: {note}" for note in search.notes]
@@ -187,7 +187,7 @@ class _Market:
         """The strategy's orders through the engine, and through it again at random moments and on random sides."""
         changed = describe_parameters(strategy.default, parameters)
         ledger = self.engine.run(orders, strategy.name, changed)
-        return self.describe(variant, ledger, self._draw(ledger, orders))
+        return self.describe(variant, ledger, self.draw(ledger, orders))
 
     def describe(self, variant: str, ledger: Ledger, benchmarks: pl.DataFrame | None = None) -> StrategyRun:
         """Everything that follows from a ledger."""
@@ -219,14 +219,15 @@ class _Market:
             ledger, equity, self.config.execution, n_trials, sharpes, self.config.seed, self.config.n_resamples
         )
 
-    def _draw(self, ledger: Ledger, orders: Orders) -> pl.DataFrame:
-        """The run beside draws of what it must beat."""
+    def draw(self, ledger: Ledger, orders: Orders | None = None) -> pl.DataFrame:
+        """The run beside draws of what it must beat; random sides only where its orders are given."""
         if not ledger.trades.height:
             return BENCHMARKS.empty()
         makers: dict[str, Callable[[int], Orders]] = {
-            RANDOM_ENTRIES: lambda seed: random_entries(self.inputs, ledger.trades, seed),
-            RANDOM_SIDES: lambda seed: random_sides(orders, self.inputs, seed),
+            RANDOM_ENTRIES: lambda seed: random_entries(self.inputs, ledger.trades, seed)
         }
+        if orders is not None:
+            makers[RANDOM_SIDES] = lambda seed: random_sides(orders, self.inputs, seed)
         mean = _mean_net_bps(ledger)
         rows = [(ledger.strategy, "", name, *_summarise(self._means(make), mean)) for name, make in makers.items()]
         return pl.DataFrame(rows, schema=BENCHMARKS.dtypes, orient="row")

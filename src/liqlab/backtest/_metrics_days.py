@@ -186,9 +186,8 @@ def _measure_falls(
     falls, ratios = _resample_falls(returns, years, resampling)
     annual = float(returns.sum()) / years
     calmar = calmar_ratio(annual, depth)
-    note = "" if depth < 0.0 else "no fall: the ratio is not defined"
     return {
-        "calmar": make_metric(calmar, *_percentiles(ratios), method, note),
+        "calmar": _measure_calmar(calmar, _percentiles(ratios), method),
         "max_drawdown": make_metric(
             depth, *_percentiles(falls), method, "falls within a day count, not in the interval"
         ),
@@ -196,6 +195,15 @@ def _measure_falls(
             _longest_fall_ms(time_ms, curve) / MS_PER_DAY, note="from a peak to its recovery, or to the end"
         ),
     }
+
+
+def _measure_calmar(value: float, ends: tuple[float, float], method: str) -> Metric:
+    """The ratio; without its interval where resampled days do not reach it, as for a curve that falls all the time."""
+    if math.isnan(value):
+        return make_metric(value, note="no fall: the ratio is not defined")
+    if not ends[0] <= value <= ends[1] and not math.isnan(ends[0] + ends[1]):
+        return make_metric(value, note="no interval: falls within a day make what whole days cannot give")
+    return make_metric(value, *ends, method)
 
 
 def _resample_falls(returns: Floats, years: float, resampling: Resampling) -> tuple[Floats, Floats]:
