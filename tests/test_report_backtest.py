@@ -301,7 +301,7 @@ def test_without_backtests_the_findings_say_how_to_get_them() -> None:
 def test_verdicts_stand_beside_the_default_variant_alone() -> None:
     verdicts = [
         {"id": "S3", "verdict": "rejected", "needs": "", "why": "an effect that matters is ruled out", "note": ""},
-        {"id": "S1", "verdict": "not testable", "needs": "50 events, found 16", "note": ""},
+        {"id": "S1", "verdict": "not testable", "needs": "needs 50 events, found 16", "note": ""},
     ]
     section = render_backtest_section(run_all(), verdicts, ["![](one.png)"])
     rows = [line for line in section.split("\n") if line.startswith("|") and ": **" in line]

@@ -21,7 +21,7 @@ def find_undecidable(paths: Mapping[str, PricePath], orders: Orders, config: Exe
     Prices are coarse when their typical interval exceeds `config.fills.coarse_s`. Then what happens between two of them
     decides stops, targets, trails and limits, and timeouts shorter than three intervals are not kept.
     """
-    reasons = []
+    symbols_of: dict[str, list[str]] = {}
     for symbol, interval_ms in _coarse_intervals(paths, orders, config).items():
         own = orders.select(orders.codes == orders.symbols.index(symbol))
         what = [
@@ -38,8 +38,9 @@ def find_undecidable(paths: Mapping[str, PricePath], orders: Orders, config: Exe
         if np.any(own.timeout_ms < _LEAST_INTERVALS * interval_ms):
             what.append(f"timeout under {_LEAST_INTERVALS} intervals")
         if what:
-            reasons.append(f"prices of {symbol} every {interval_ms / MS_PER_S:.3g} s cannot decide: {', '.join(what)}")
-    return "; ".join(reasons)
+            text = f"every {interval_ms / MS_PER_S:.3g} s cannot decide: {', '.join(what)}"
+            symbols_of.setdefault(text, []).append(symbol)
+    return "; ".join(f"prices of {', '.join(names)} {text}" for text, names in symbols_of.items())
 
 
 def describe_coarse(paths: Mapping[str, PricePath], orders: Orders, config: ExecutionConfig) -> tuple[str, ...]:

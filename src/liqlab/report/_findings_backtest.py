@@ -249,14 +249,17 @@ def _say_strategy(backtests: Backtests, name: str, verdicts: Mapping[str, Record
     """One strategy in a paragraph: what it is, each variant, chance, where its trades ended, its claim."""
     runs = list_runs(backtests, name)
     yield f"{backtests.descriptions.get(name, name)}."
-    for run in runs:
-        yield _say_run(run)
+    reasons = list(dict.fromkeys(say_untestable(read_metrics(run)) for run in runs))
+    if len(reasons) == 1 and reasons[0] and not any(run.ledger.trades.height for run in runs):
+        yield f"**{NOT_TESTABLE.capitalize()}** in every variant: {reasons[0]}."
+    else:
+        yield from map(_say_run, runs)
     main = choose_main(runs)
     if main is not None and not main.not_testable:
         yield _say_exits(main)
     record = verdicts.get(VERDICT_OF.get(name, ""))
     if record is not None:
-        reason = f"needs {record['needs']}" if record["verdict"] == NOT_TESTABLE else record.get("why")
+        reason = record["needs"] if record["verdict"] == NOT_TESTABLE else record.get("why")
         yield f"{record['id']} is **{record['verdict']}**" + (f": {reason}." if reason else ".")
 
 

@@ -124,8 +124,8 @@ def _find(name: str, ledger: Ledger, config: QuestionConfig, scope: Scope) -> Fi
     slowest_ms = max((interval for interval in scope.ticker_interval_ms.values() if interval), default=None)
     missing = find_shortfall(
         find_hypothesis(name),
-        n_events=trades.height,
-        n_blocks=found.n_blocks,
+        n_events=None if ledger.not_testable else trades.height,
+        n_blocks=None if ledger.not_testable else found.n_blocks,
         ticker_interval_s=math.inf if slowest_ms is None else slowest_ms / MS_PER_S,
     )
     known = trades.height and bool(trades["funding_known"].all())
@@ -139,7 +139,7 @@ def _find(name: str, ledger: Ledger, config: QuestionConfig, scope: Scope) -> Fi
         n_blocks=found.n_blocks,
         method=found.method,
         note="" if known or not trades.height else "funding unknown for some trades, and not charged there",
-        shortfall="; ".join(text for text in (ledger.not_testable, missing) if text),
+        shortfall="; ".join(text for text in (missing, ledger.not_testable) if text),
     )
 
 
