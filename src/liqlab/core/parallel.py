@@ -60,8 +60,8 @@ def ordered_map(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for future in waiting:
-                future.cancel()
+            # Cancelled one by one, futures that had not reached a worker can leave the executor waiting for ever.
+            executor.shutdown(cancel_futures=True)
 
 
 def _executor(kind: str, count: int) -> Executor:
