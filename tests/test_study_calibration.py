@@ -252,7 +252,7 @@ def test_judging_refuses_two_findings_of_one_hypothesis() -> None:
 
     twice = [Answer("Q1", (Finding("Q1.1"),)), Answer("Q2", (Finding("Q1.1"),))]
     with pytest.raises(ValueError, match="two findings"):
-        judge_answers(twice)
+        judge_answers(twice, ())
 
 
 def test_a_short_market_has_an_outcome_for_every_hypothesis() -> None:
