@@ -156,9 +156,11 @@ def test_a_fill_from_before_the_decision_is_seen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("liqlab.audit._engine_truth.run_engine", too_early)
     found = measure_engine_truth(6, martingale=replace(SHORT, days=0.5), reversions=(), workers=1)
     random = {one.variant: one for one in found.fair if one.strategy == "random"}
-    # Who buys after a fall, filled a minute early, buys before it.
-    assert random["limit, stop, target, exit signal, timeout"].standard_errors < -4.0
+    # Who buys after a fall, filled at the market a minute early, buys before it; a limit has its price either way.
+    assert random["market, stop, target, timeout"].standard_errors < -4.0
     assert not random["market, trailing stop, timeout"].holds
+    # Who follows the trend buys before it.
+    assert all(one.standard_errors > 4.0 for one in found.fair if one.strategy == "volatility_breakout")
     assert not found.passed
     assert "NO" in render_engine_truth(found)
 

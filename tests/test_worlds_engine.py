@@ -94,8 +94,9 @@ def test_the_bankruptcy_price_lies_below_the_market_for_longs_and_above_for_shor
     for symbol in two_days(name)[0].names:
         orders = join(two_days(name), symbol)
         distance = np.where(orders.is_long, 1.0, -1.0) * (1.0 - orders.price / orders.market_price)
-        # A jump may carry the market past it before the order is out: then an insurance fund pays.
-        assert (distance > 0).mean() > 0.99
+        # A jump, or a cascade that runs away, may carry the market past it before the order is out: then an insurance
+        # fund pays. One run-away holds a tenth of the orders of two days of `planted-strong` (decision 0025).
+        assert (distance > 0).mean() > (0.9 if name == "planted-strong" else 0.99)
         assert 0.003 < np.median(distance) < 0.02
 
 
